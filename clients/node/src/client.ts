@@ -106,6 +106,9 @@ export class InteropClient {
   /**
    * Connects and logs in, after closing any open connection. The server then sends the backlog unasked.
    *
+   * May be called anywhere, as `close`. Called by `onEvent`, it returns once logged in, and the new connection's
+   * deliveries wait until `onEvent` has returned: what it is at work on is handed over once, and acked after that.
+   *
    * @throws LoginRefused The server does not accept the login.
    * @throws ServerRefusal The server ended the handshake, or cannot be reached.
    * @throws CertificateError The root does not certify the server.
@@ -137,7 +140,7 @@ export class InteropClient {
       upkeep: this.#upkeep(),
       sendsDeliveredReceipts: this.options.sendsDeliveredReceipts ?? true,
     };
-    this.#connection = new Connection(parts, login);
+    this.#connection = new Connection(parts, login, this.#ending);
   }
 
   /**

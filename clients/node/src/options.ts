@@ -28,8 +28,8 @@ export interface ClientOptions {
   readonly eventCapacity?: number;
   /**
    * Awaited for each event before the client acks its delivery. An application that must not lose a message stores it
-   * here. A delivery that it has not finished when it crashes comes again, so it should recognise messages by sender
-   * and id.
+   * here. It is awaited for one delivery at a time, also when it connects anew. A delivery that it has not finished
+   * when it crashes comes again, so it should recognise messages by sender and id.
    */
   readonly onEvent?: (event: Event) => Promise<void>;
   /**

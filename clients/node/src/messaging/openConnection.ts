@@ -51,7 +51,7 @@ const TYPING_STATES: Readonly<Partial<Record<TypingState, Typing["state"]>>> = {
 };
 
 /** The connection whose application code runs, so that it may close the connection without waiting for itself. */
-const calling = new AsyncLocalStorage<Connection>();
+const calling = new AsyncLocalStorage<Connection | undefined>();
 
 /** The client's own work after an event; the signal comes when the connection ends, with that as its reason. */
 export type Upkeep = (signal: AbortSignal) => Promise<void>;
@@ -69,7 +69,12 @@ export interface ConnectionParts {
   readonly sendsDeliveredReceipts: boolean;
 }
 
-/** A connection from login to its end. `close` ends it, if the server has not. */
+/**
+ * A connection from login to its end. `close` ends it, if the server has not.
+ *
+ * A delivery is finished when the application's code for it is, and only then saved and acked. So this one opens none
+ * before that code has ended on all earlier connections; it ends, too, when that code fails.
+ */
 export class Connection {
   readonly #maxArrived: number;
   readonly #maxOfflineBatch: number;
@@ -80,7 +85,9 @@ export class Connection {
   /** The client's own work that goes on, and what has happened once more since it began. */
   readonly #upkeep = new Map<EventKind, { readonly done: Promise<void>; isWantedAgain: boolean }>();
   readonly #upkeepEnd = new AbortController();
+  readonly #delivering: Promise<void>;
   readonly #done: Promise<void>;
+  #earlier: readonly Connection[];
   #arrived: Stanza[] = [];
   /** How many deliveries of the backlog the client has asked for and not received. */
   #outstanding = 0;
@@ -89,26 +96,38 @@ export class Connection {
   #end: ConnectionEnded | undefined;
   #isClosing = false;
   #hasLetGo = false;
+  #isDelivered = false;
   #isDone = false;
   #isFaulty = false;
 
   /**
    * @param parts The parts that it uses.
    * @param login The server's answer to the login.
+   * @param earlier Those closed by the application's code that they wait for: it may still be at work, or have failed.
    */
   constructor(
     private readonly parts: ConnectionParts,
     login: LoginSuccess,
+    earlier: readonly Connection[] = [],
   ) {
     this.#maxArrived = (login.limits?.maxUnackedDeliveries || DEFAULT_MAX_UNACKED) + NOT_ACKED_KINDS;
     this.#maxOfflineBatch = login.limits?.maxOfflineBatch || MAX_OFFLINE_BATCH;
     this.#serverKnowsTyping = login.capabilities.includes(Capability.TYPING);
-    this.#done = this.#run();
+    this.#earlier = [...earlier];
+    // Outside: else it would keep the connection in whose application code it was made.
+    this.#delivering = calling.run(undefined, () => this.#deliver());
+    this.#done = calling.run(undefined, () => this.#run());
+    for (const connection of this.#earlier) {
+      connection.#delivering.then(() => this.#arrivalOrEnd.notify());
+    }
   }
 
-  /** Whether the client failed to open or save a delivery, so that its memory is ahead of its store. */
+  /**
+   * Whether the client failed to open or save a delivery, so that its memory is ahead of its store: on this connection,
+   * or on an earlier one that was still at work on it.
+   */
   get isFaulty(): boolean {
-    return this.#isFaulty;
+    return this.#isFaulty || this.#earlier.some((connection) => connection.isFaulty);
   }
 
   /** Whether the connection has ended and nothing of it is at work any more. */
@@ -124,6 +143,9 @@ export class Connection {
   async send(...stanzas: readonly Stanza[]): Promise<void> {
     if (this.#end !== undefined) {
       throw this.#end;
+    }
+    if (this.#hasLetGo) {
+      throw new ConnectionEnded("CLOSED"); // the transport may be another connection's by now
     }
     await this.parts.transport.send(...stanzas);
   }
@@ -202,19 +224,18 @@ export class Connection {
   }
 
   async #run(): Promise<void> {
-    const delivering = this.#deliver();
     let end = await this.#receive();
     this.#end = end;
     for (const answer of [...this.#sends.values(), ...this.#pings.values()]) {
       answer.reject(end);
     }
     this.#arrivalOrEnd.notify();
-    await delivering;
+    await this.#delivering;
     this.#upkeepEnd.abort(new ConnectionEnded("CLOSED"));
-    if (this.#isFaulty) {
+    if (this.isFaulty) {
       end = new ConnectionEnded("CLIENT_FAULT", "Read this client's log; go on from the saved state.");
     }
-    if (this.#isFaulty || !this.#isClosing) {
+    if (this.isFaulty || !this.#isClosing) {
       const { reason, advice, recovery } = end;
       this.parts.events.put({ kind: "ConnectionLost", reason, advice, recovery });
     }
@@ -292,6 +313,7 @@ export class Connection {
 
   async #deliver(): Promise<void> {
     try {
+      await this.#letEarlierFinish();
       while (!this.#isOver) {
         await this.#arrivalOrEnd.until(() => this.#isOver || this.#arrived.length > 0);
         if (!this.#isOver) {
@@ -305,8 +327,28 @@ export class Connection {
       // The application's code or its disk failed: ack nothing more.
       log.error("a delivery could not be opened or saved: the connection ends", error);
       this.#isFaulty = true;
-      await this.parts.transport.close();
+      if (!this.#hasLetGo) {
+        await this.parts.transport.close();
+      }
+    } finally {
+      this.#isDelivered = true;
     }
+  }
+
+  /**
+   * Waits until no delivery of an earlier connection is under way: it comes again in this one, perhaps already.
+   *
+   * @throws Error The application failed to finish it.
+   */
+  async #letEarlierFinish(): Promise<void> {
+    await this.#arrivalOrEnd.until(() => this.#isOver || this.#earlier.every((connection) => connection.#isDelivered));
+    if (this.#isOver) {
+      return;
+    }
+    if (this.isFaulty) {
+      throw new Error("a delivery of an earlier connection could not be finished");
+    }
+    this.#earlier = []; // nor all those before them
   }
 
   async #deliverSome(): Promise<void> {
@@ -333,11 +375,11 @@ export class Connection {
     await this.parts.durable.commit().catch((error: unknown) => {
       throw error instanceof ConnectionEnded ? letOut("store", error) : error;
     });
-    await this.parts.transport.send(...answers.stanzas());
+    await this.send(...answers.stanzas());
     if (this.#hasBacklog && this.#outstanding <= 0) {
       this.#outstanding += this.#maxOfflineBatch;
       const value = { count: this.#maxOfflineBatch };
-      await this.parts.transport.send(create(StanzaSchema, { kind: { case: "offlineBatch", value } }));
+      await this.send(create(StanzaSchema, { kind: { case: "offlineBatch", value } }));
     }
   }
 

@@ -180,6 +180,64 @@ describe("the application's code", { timeout: 20_000 }, () => {
     });
   }
 
+  for (const times of [1, 3]) {
+    test(`connects anew ${times} times: what it is at work on is handed over once, and acked after that`, async () => {
+      const acked: bigint[] = [];
+      const isAcked = deferred<void>();
+      await using server = await FalseServer.start(async function* (session) {
+        yield session.login();
+        yield session.frame(RECEIPT);
+        for (let stanzas = await session.next(); stanzas !== undefined; stanzas = await session.next()) {
+          for (const { kind } of stanzas) {
+            if (kind.case === "ping") {
+              yield session.frame({ kind: { case: "pong", value: { id: kind.value.id } } });
+            } else if (kind.case === "ack") {
+              acked.push(...kind.value.deliveryIds);
+              isAcked.resolve();
+            }
+          }
+        }
+      });
+      const seen: string[] = [];
+      const client = clientOf(server, {
+        onEvent: async () => {
+          seen.push("begins");
+          for (let count = 0; count < times; count += 1) {
+            await client.connect();
+          }
+          await client.ping(); // the delivery that comes after the login is there by now
+          assert.deepEqual(acked, []);
+          seen.push("ends");
+        },
+      });
+      await client.connect();
+      await isAcked.promise;
+      await client.close();
+      assert.deepEqual(seen, ["begins", "ends"]);
+      assert.deepEqual(acked, [1n]);
+      assert.equal(server.opened, 1 + times);
+    });
+
+    test(`fails after it has connected anew ${times} times: the new connection fails, too`, async (context) => {
+      context.mock.method(log, "error", () => undefined);
+      const acked: bigint[] = [];
+      await using server = await FalseServer.start(delivering(acked));
+      const client = clientOf(server, {
+        onEvent: async () => {
+          for (let count = 0; count < times; count += 1) {
+            await client.connect();
+          }
+          throw new Error("the disk is full");
+        },
+      });
+      await client.connect();
+      assert.equal((await client.waitFor("ConnectionLost")).reason, "CLIENT_FAULT");
+      await assert.rejects(client.connect(), { name: "ConnectionEnded", reason: "CLIENT_FAULT" });
+      await client.close();
+      assert.deepEqual(acked, []);
+    });
+  }
+
   for (const [what, error] of [
     ["fails", new Error("the disk is full")],
     ["lets out the end of another connection", new ConnectionEnded("CLOSED")],
