@@ -49,7 +49,7 @@ import { Inbox, refusals } from "./messaging/inbox.js";
 import { Connection, DEFAULT_MAX_UNACKED, type Upkeep } from "./messaging/openConnection.js";
 import { Outgoing, type SentMessage } from "./messaging/outgoing.js";
 import { askAgain } from "./messaging/retries.js";
-import type { ClientOptions } from "./options.js";
+import { type ClientOptions, checkOptions } from "./options.js";
 import { MissingKemPreKey, type PreKeyBundle, type SignalState } from "./signal/index.js";
 import { type ClientState, DurableState, type StateStore } from "./state.js";
 
@@ -77,6 +77,7 @@ export class InteropClient {
    * @param state Keys and sessions; changes while the client works. Belongs to one client at a time.
    * @param store Saves the state, always before the client sends what depends on it; undefined saves nothing.
    * @param options Choices of the application.
+   * @throws RangeError One of them is out of range.
    */
   constructor(
     readonly transport: Transport,
@@ -84,6 +85,7 @@ export class InteropClient {
     store?: StateStore,
     private readonly options: ClientOptions = {},
   ) {
+    checkOptions(options);
     this.durable = new DurableState(state, store);
     this.#events = new EventQueue(options.eventCapacity ?? EVENT_CAPACITY);
     this.#prekeys = new OwnPreKeys(transport, state, this.durable, options.kemPrekeys);
@@ -199,6 +201,7 @@ export class InteropClient {
    * Publishes identity, signed prekey and new one-time prekeys, which replace all those published before.
    *
    * @param count One-time prekeys, 0 to 20,000.
+   * @throws RangeError They are fewer or more.
    * @throws ServerRefusal The server refused them.
    */
   publishPrekeys(count = DEFAULT_PREKEYS): Promise<void> {
@@ -208,6 +211,7 @@ export class InteropClient {
   /**
    * Adds new one-time prekeys, 1 to 20,000, to those published.
    *
+   * @throws RangeError They are fewer or more.
    * @throws ServerRefusal The server refused them.
    */
   addPrekeys(count = DEFAULT_PREKEYS): Promise<void> {
@@ -348,6 +352,7 @@ export class InteropClient {
    *
    * @param jid The peer.
    * @param identityKey Accepts this key only, 32 bytes: that of `MessageHeld`, or `UntrustedIdentity.presented`.
+   * @throws RangeError That is no such key.
    */
   async acceptIdentity(jid: string, identityKey?: Uint8Array): Promise<void> {
     this.#signal.acceptIdentity(jid, identityKey);

@@ -2,12 +2,13 @@
 
 import type { Event } from "./messaging/events.js";
 import type { FindSent } from "./messaging/outgoing.js";
+import { MAX_KEM_PREKEYS, MAX_ONE_TIME_PREKEYS } from "./protocol/sizes.js";
 
 /** The application's choices for a client. */
 export interface ClientOptions {
   /**
-   * How many one-time prekeys the client adds when the server has few left; 0 adds none. The application must publish
-   * the first ones. 100 by default.
+   * How many one-time prekeys the client adds when the server has few left, 0 to 20,000; 0 adds none. The application
+   * must publish the first ones. 100 by default.
    */
   readonly refillCount?: number;
   /**
@@ -23,7 +24,8 @@ export interface ClientOptions {
   /** Whether the client tells senders that their messages have arrived. Yes by default. */
   readonly sendsDeliveredReceipts?: boolean;
   /**
-   * How many events may wait for the application before the client opens no further deliveries. 10,000 by default.
+   * How many events may wait for the application before the client opens no further deliveries, at least 1. 10,000 by
+   * default.
    */
   readonly eventCapacity?: number;
   /**
@@ -38,4 +40,21 @@ export interface ClientOptions {
    * deletions of this process; what changed before, the application returns as it is now.
    */
   readonly findSent?: FindSent;
+}
+
+/**
+ * Refuses here what would fail later, in the client's own work.
+ *
+ * @throws RangeError A number is out of range.
+ */
+export function checkOptions({ refillCount = 0, kemPrekeys = 0, eventCapacity = 1 }: ClientOptions): void {
+  check("refillCount", refillCount, 0, MAX_ONE_TIME_PREKEYS);
+  check("kemPrekeys", kemPrekeys, 0, MAX_KEM_PREKEYS);
+  check("eventCapacity", eventCapacity, 1, Number.MAX_SAFE_INTEGER);
+}
+
+function check(name: string, value: number, least: number, most: number): void {
+  if (!Number.isSafeInteger(value) || value < least || value > most) {
+    throw new RangeError(`${name} is a whole number, ${least} to ${most}: it cannot be ${value}`);
+  }
 }

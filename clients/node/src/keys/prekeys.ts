@@ -13,6 +13,7 @@ import {
   PreKeyService,
 } from "../gen/interop_api/v1/prekeys_pb.js";
 import { keyDigest } from "../protocol/digest.js";
+import { MAX_ONE_TIME_PREKEYS } from "../protocol/sizes.js";
 import { KEY_TYPE } from "../protocol/xeddsaKeys.js";
 import type { SignalState } from "../signal/index.js";
 import type { ClientState, DurableState } from "../state.js";
@@ -46,18 +47,24 @@ export class OwnPreKeys {
   /**
    * Publishes identity, signed prekey and new one-time prekeys, which replace all those published before.
    *
+   * @param count One-time prekeys, 0 to 20,000.
+   * @throws RangeError The count is out of range; nothing was made.
    * @throws ServerRefusal The server refused them, or also those that the client made anew after code 406.
    */
-  publish(count: number): Promise<void> {
+  async publish(count: number): Promise<void> {
+    checkCount(count, 0);
     return this.#lock.run(() => this.#publish(count));
   }
 
   /**
    * Adds new one-time prekeys to those published; publishes all keys anew when the server has their ids already.
    *
+   * @param count 1 to 20,000.
+   * @throws RangeError The count is out of range; nothing was made.
    * @throws ServerRefusal The server refused them.
    */
-  add(count: number): Promise<void> {
+  async add(count: number): Promise<void> {
+    checkCount(count, 1);
     return this.#lock.run(() => this.#add(count));
   }
 
@@ -237,6 +244,13 @@ export class OwnPreKeys {
 
   get #signal(): SignalState {
     return this.state.signal;
+  }
+}
+
+/** Refuses a count that may come from anywhere, before offered prekeys are cut by it, or published ones replaced. */
+function checkCount(count: number, least: number): void {
+  if (!Number.isInteger(count) || count < least || count > MAX_ONE_TIME_PREKEYS) {
+    throw new RangeError(`${count} is not ${least} to ${MAX_ONE_TIME_PREKEYS} prekeys`);
   }
 }
 

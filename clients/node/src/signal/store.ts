@@ -8,7 +8,7 @@
 import { isSameKey } from "../protocol/curveKeys.js";
 import { hide } from "../protocol/hidden.js";
 import { type Entropy, equalBytes, randomBytes } from "../protocol/primitives.js";
-import { MAX_ONE_TIME_PREKEYS, MIN_PREKEY_ID } from "../protocol/sizes.js";
+import { MAX_ONE_TIME_PREKEYS, MIN_PREKEY_ID, PUBLIC_KEY_BYTES } from "../protocol/sizes.js";
 import { InvalidKeyId, NoSession, UntrustedIdentity } from "./errors.js";
 import { KemKeys, type KemPreKeyPublic } from "./kem.js";
 import { KeyPair, nextPrekeyId, type PreKeyPublic, SignedPreKey, type SignedPreKeyPublic } from "./keys.js";
@@ -358,11 +358,14 @@ export class SignalState {
    * @param remote The party.
    * @param identityKey The key to pin, for example `UntrustedIdentity.presented`, 32 bytes; when absent, the next one is pinned that
    *   the party presents.
+   * @throws RangeError: The key is not 32 bytes, so that no key of a party could ever be the same.
    */
   acceptIdentity(remote: string, identityKey?: Uint8Array): void {
     const known = this.trustedIdentity(remote);
     if (identityKey === undefined) {
       this.records.delete(remote);
+    } else if (identityKey.length !== PUBLIC_KEY_BYTES) {
+      throw new RangeError(`an identity key is ${PUBLIC_KEY_BYTES} bytes`);
     } else if (known === undefined || !equalBytes(identityKey, known)) {
       this.records.set(remote, new SessionRecord(identityKey));
     }

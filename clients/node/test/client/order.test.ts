@@ -158,6 +158,48 @@ test("an upload and a download under which the client closes end so", { timeout:
   never.reject(new Error("the test is over"));
 });
 
+describe("what is out of range is refused where it is given", () => {
+  for (const options of [
+    { refillCount: -1 },
+    { refillCount: 20_001 },
+    { refillCount: 1.5 },
+    { kemPrekeys: -1 },
+    { kemPrekeys: 5_001 },
+    { eventCapacity: 0 },
+    { eventCapacity: Number.NaN },
+  ] satisfies ClientOptions[]) {
+    test(`${Object.keys(options)} ${Object.values(options)}`, async () => {
+      await using server = await FalseServer.start(delivering([]));
+      assert.throws(() => clientOf(server, options), RangeError);
+      clientOf(server, { refillCount: 20_000, kemPrekeys: 5_000, eventCapacity: 1 });
+    });
+  }
+
+  test("a number of prekeys: nothing is made or published, nor replaced", async () => {
+    let calls = 0;
+    const answer = () => {
+      calls += 1;
+      return {};
+    };
+    await using server = await FalseServer.start(delivering([]), (router) => {
+      router.service(PreKeyService, { setPreKeys: answer, addOneTimePreKeys: answer });
+    });
+    const state = newState();
+    state.signal.offerOneTimePrekeys(3);
+    const before = state.toBytes();
+    const client = clientOf(server, {}, state);
+    await client.connect();
+    for (const count of [-1, 1.5, 20_001, Number.NaN]) {
+      await assert.rejects(client.publishPrekeys(count), RangeError);
+      await assert.rejects(client.addPrekeys(count), RangeError);
+    }
+    await assert.rejects(client.addPrekeys(0), RangeError);
+    await client.close();
+    assert.equal(calls, 0);
+    assert.deepEqual(state.toBytes(), before);
+  });
+});
+
 describe("the application's code", { timeout: 20_000 }, () => {
   for (const how of ["close", "abort", "connect"] as const) {
     test(`may call ${how} while its event waits for it`, async () => {

@@ -243,6 +243,15 @@ describe("identities", () => {
     assert.equal(pair.bob.hasSession(ALICE), true);
   });
 
+  test("what is no key is not accepted, and changes nothing", () => {
+    const pair = Pair.begun();
+    const before = pair.bob.toBytes();
+    for (const length of [0, 31, 33]) {
+      assert.throws(() => pair.bob.acceptIdentity(ALICE, new Uint8Array(length)), RangeError);
+    }
+    assert.deepEqual(pair.bob.toBytes(), before);
+  });
+
   test("accepting whatever comes next pins that one", () => {
     const pair = Pair.begun();
     pair.bob.acceptIdentity(ALICE);
