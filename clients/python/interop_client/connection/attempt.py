@@ -51,6 +51,7 @@ class Attempt(Generic[T]):
         finally:
             if self._task is task:
                 self._task = None
+            del task  # which holds what it raises, and that this frame: the connection would stay with them
 
     async def end(self) -> None:
         """Ends the attempt that is under way, if any, and returns when nothing of it is at work any more.

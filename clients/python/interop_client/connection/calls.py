@@ -58,10 +58,9 @@ async def unary_call(
             with ended_by_closing():
                 return await unary(repeatable or request, metadata=metadata, timeout=timeout)
         except grpc.aio.AioRpcError as error:
-            refusal = refusal_from_rpc_error(error)
-            wait = next(waits, None) if error.code() in _LOST and not refusal.code else None
+            wait = next(waits, None) if error.code() in _LOST and not refusal_from_rpc_error(error).code else None
             if wait is None:
-                raise refusal from error
+                raise refusal_from_rpc_error(error) from error  # kept here, it would keep this frame and the connection
         await asyncio.sleep(wait)
 
 

@@ -1,6 +1,7 @@
 """How a client reaches the server: chat channel and unary calls together; knows nothing of messages and sessions."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Protocol, runtime_checkable
 
 import grpc
@@ -101,6 +102,9 @@ class BlobStreams(Protocol):
 class DirectTransport:
     """A client that connects itself: one gRPC channel for chat, calls and blobs.
 
+    Without a chat channel, as before `connect`, after `close`, or when the login was refused, the gRPC channel goes
+    with the last call on it: nobody may come to close it.
+
     Args:
         server: Its address, and the root to trust.
         auth_private_key: The client's static key, 32 bytes.
@@ -114,6 +118,8 @@ class DirectTransport:
         self._keys = ChannelKeys(auth_private_key, server.root_public_key)
         self._login = login
         self._grpc: grpc.aio.Channel | None = None
+        self._uses = 0
+        """How many calls and logins are under way on it."""
         self._chat: ChatChannel | None = None
         self._attempt: Attempt[stanza_pb2.LoginSuccess] = Attempt()
 
@@ -136,8 +142,9 @@ class DirectTransport:
             await chat.close()
         payload = await self._login()  # before the channel is looked at, which may be another one by then
         self._attempt.check()
-        self._chat = await ChatChannel.open(self._channel, self._keys, payload)
-        return self._chat.login
+        async with self._reached() as channel:
+            self._chat = await ChatChannel.open(channel, self._keys, payload)
+            return self._chat.login
 
     async def send(self, *stanzas: stanza_pb2.Stanza) -> None:
         """Queues stanzas for sending. See Transport."""
@@ -149,27 +156,30 @@ class DirectTransport:
 
     async def call(self, method: str, request: Message, response_type: type[M]) -> M:
         """Makes a unary call. See Transport."""
-        return await unary_call(self._channel, method, request, response_type, self._metadata)
+        async with self._reached() as channel:
+            return await unary_call(channel, method, request, response_type, self._metadata)
 
     async def upload(self, requests: AsyncIterator[media_pb2.UploadRequest]) -> media_pb2.UploadResponse:
         """Uploads one blob. See BlobStreams."""
-        call = media_pb2_grpc.MediaServiceStub(self._channel).Upload(
-            requests, metadata=self._metadata, timeout=TRANSFER_SECONDS
-        )
-        try:
-            with ended_by_closing():
-                return await call
-        except grpc.aio.AioRpcError as error:
-            raise refusal_from_rpc_error(error) from error
+        async with self._reached() as channel:
+            call = media_pb2_grpc.MediaServiceStub(channel).Upload(
+                requests, metadata=self._metadata, timeout=TRANSFER_SECONDS
+            )
+            try:
+                with ended_by_closing():
+                    return await call
+            except grpc.aio.AioRpcError as error:
+                raise refusal_from_rpc_error(error) from error
 
     async def download(self, request: media_pb2.DownloadRequest) -> AsyncIterator[media_pb2.DownloadResponse]:
         """Downloads one blob. See BlobStreams."""
-        call = media_pb2_grpc.MediaServiceStub(self._channel).Download(
-            request, metadata=self._metadata, timeout=TRANSFER_SECONDS
-        )
-        with reading(call):
-            async for response in call:
-                yield response
+        async with self._reached() as channel:
+            call = media_pb2_grpc.MediaServiceStub(channel).Download(
+                request, metadata=self._metadata, timeout=TRANSFER_SECONDS
+            )
+            with reading(call):
+                async for response in call:
+                    yield response
 
     def abort(self) -> None:
         """Drops the channel. See Transport."""
@@ -189,11 +199,19 @@ class DirectTransport:
             if channel is not None:
                 await channel.close()
 
-    @property
-    def _channel(self) -> grpc.aio.Channel:
+    @asynccontextmanager
+    async def _reached(self) -> AsyncIterator[grpc.aio.Channel]:
+        """Yields the gRPC channel, which opens with the first call."""
         if self._grpc is None:
             self._grpc = open_channel(self._address, self.ca, _OPTIONS)
-        return self._grpc
+        self._uses += 1
+        try:
+            yield self._grpc
+        finally:
+            self._uses -= 1
+            if not self._uses and self._chat is None and self._grpc is not None:
+                channel, self._grpc = self._grpc, None
+                await channel.close()
 
     @property
     def _open_chat(self) -> ChatChannel:

@@ -3,17 +3,19 @@
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc.aio
 import pytest
 
-from interop_api.v1 import chat_pb2, prekeys_pb2, prekeys_pb2_grpc
+from interop_api.v1 import chat_pb2, errors_pb2, prekeys_pb2, prekeys_pb2_grpc, stanza_pb2
 from interop_client.connection.channel import ChatChannel
 from interop_client.connection.login import third_party_login
 from interop_client.connection.transport import DirectTransport, LoginFactory
-from interop_client.errors import ConnectionEnded
+from interop_client.errors import ConnectionEnded, LoginRefused, ServerRefusal
 from interop_protocol.endpoint import ServerAddress
+from tests.proxy import Proxy, to_port
 from tests.unit.client.conftest import NoiseServer, Peer, public_key, serving
 
 AUTH_KEY = b"\x05" * 32
@@ -231,3 +233,77 @@ async def test_nothing_of_a_closed_channel_waits_for_the_garbage_collector(
             assert [each for each in gc.get_objects() if isinstance(each, ChatChannel)] == []
         finally:
             gc.enable()
+
+
+class Watched(Proxy):
+    """Knows when the last connection that was opened through it has been closed by the client."""
+
+    def __init__(self, server: NoiseServer) -> None:
+        super().__init__(to_port(lambda: int(server.address.rpartition(":")[2])))
+        self.opened = 0
+        self._open = 0
+        self.left = asyncio.Event()
+
+    async def ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.opened, self._open = self.opened + 1, self._open + 1
+        self.left.clear()
+        try:
+            await super().ask(reader, writer)
+        finally:
+            self._open -= 1
+            if not self._open:
+                self.left.set()
+
+
+async def refuses(peer: Peer) -> None:
+    """A server that accepts no login."""
+    failure = stanza_pb2.LoginFailure(error=errors_pb2.Refusal(reason=errors_pb2.ERROR_REASON_NOT_ENLISTED))
+    await peer.say(stanza_pb2.Stanza(login_failure=failure))
+
+
+async def calls(transport: DirectTransport) -> None:
+    """What this server does not know: it refuses that."""
+    method, request = "/interop_api.v1.PreKeyService/CountOneTimePreKeys", prekeys_pb2.CountOneTimePreKeysRequest()
+    with pytest.raises(ServerRefusal, match="UNIMPLEMENTED"):
+        await transport.call(method, request, prekeys_pb2.CountOneTimePreKeysResponse)
+
+
+async def calls_after_it_was_closed(transport: DirectTransport) -> None:
+    await closes(transport)
+    await calls(transport)
+
+
+async def closes_after_a_call(transport: DirectTransport) -> None:
+    await transport.connect()
+    await calls(transport)
+    await transport.close()
+
+
+async def is_refused(transport: DirectTransport) -> None:
+    with pytest.raises(LoginRefused):
+        await transport.connect()
+
+
+@pytest.mark.parametrize(
+    ("script", "life", "connections"),
+    [
+        (stays, calls, 1),
+        (stays, calls_after_it_was_closed, 2),
+        (stays, closes_after_a_call, 1),
+        (refuses, is_refused, 1),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+async def test_without_a_chat_channel_no_connection_stays_open(
+    script: Callable[[Peer], Awaitable[None]], life: Callable[[DirectTransport], Awaitable[None]], connections: int
+) -> None:
+    """Nobody may come to close it; and what was refused holds none until the garbage collector comes."""
+    async with serving(NoiseServer(script=script)) as server, Watched(server) as proxy, asyncio.timeout(10):
+        transport = transport_to(replace(server, address=f"127.0.0.1:{proxy.port}"), at_once)
+        gc.disable()
+        try:
+            await life(transport)
+            await proxy.left.wait()
+        finally:
+            gc.enable()
+        assert proxy.opened == connections
