@@ -95,12 +95,19 @@ export interface BlobStreams {
   download(request: MessageInitShape<typeof DownloadRequestSchema>): AsyncIterable<DownloadResponse>;
 }
 
-/** A client that connects itself: one gRPC connection for chat, calls and blobs. */
+/**
+ * A client that connects itself: one gRPC connection for chat, calls and blobs.
+ *
+ * Without a chat channel, as before `connect`, after `close`, or when the login was refused, the connection goes with the
+ * last call on it: nobody may come to close it.
+ */
 export class DirectTransport implements Transport, BlobStreams {
   readonly ca: string;
   readonly blobs: BlobStreams = this;
   readonly #keys: ChannelKeys;
   #opened: OpenedConnection | undefined;
+  /** How many calls and logins are under way on it. */
+  #uses = 0;
   /** Aborted when the connection that is under way is not wanted any more. */
   #connecting: AbortController | undefined;
   #chat: ChatChannel | undefined;
@@ -138,13 +145,15 @@ export class DirectTransport implements Transport, BlobStreams {
     await before?.close();
     signal.throwIfAborted();
     const payload = await unlessAborted(signal, this.login());
-    const chat = await ChatChannel.open(this.#reached.grpc, this.#keys, payload, signal);
-    if (signal.aborted) {
-      await chat.close();
-      throw signal.reason;
-    }
-    this.#chat = chat;
-    return chat.login;
+    return this.#reach(async ({ grpc }) => {
+      const chat = await ChatChannel.open(grpc, this.#keys, payload, signal);
+      if (signal.aborted) {
+        await chat.close();
+        throw signal.reason;
+      }
+      this.#chat = chat;
+      return chat.login;
+    });
   }
 
   /** Queues stanzas for sending. See Transport. */
@@ -162,23 +171,24 @@ export class DirectTransport implements Transport, BlobStreams {
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
   ): Promise<MessageShape<O>> {
-    return unaryCall(this.#reached, method, request, this.#headers);
+    return this.#reach((opened) => unaryCall(opened, method, request, this.#headers));
   }
 
   /** Uploads one blob. See BlobStreams. */
-  async upload(requests: AsyncIterable<MessageInitShape<typeof UploadRequestSchema>>): Promise<UploadResponse> {
-    const { grpc, closed } = this.#reached;
-    try {
-      const options = { ...this.#transfer, signal: closed };
-      return await unlessAborted(closed, createClient(MediaService, grpc).upload(requests, options));
-    } catch (error) {
-      throw closed.aborted ? closed.reason : refusalFromCall(error);
-    }
+  upload(requests: AsyncIterable<MessageInitShape<typeof UploadRequestSchema>>): Promise<UploadResponse> {
+    return this.#reach(async ({ grpc, closed }) => {
+      try {
+        const options = { ...this.#transfer, signal: closed };
+        return await unlessAborted(closed, createClient(MediaService, grpc).upload(requests, options));
+      } catch (error) {
+        throw closed.aborted ? closed.reason : refusalFromCall(error);
+      }
+    });
   }
 
   /** Downloads one blob. See BlobStreams. */
   async *download(request: MessageInitShape<typeof DownloadRequestSchema>): AsyncGenerator<DownloadResponse> {
-    const { grpc, closed } = this.#reached;
+    const { grpc, closed } = this.#begin();
     const call = new AbortController();
     const options = { ...this.#transfer, signal: call.signal };
     const responses = createClient(MediaService, grpc).download(request, options)[Symbol.asyncIterator]();
@@ -192,6 +202,7 @@ export class DirectTransport implements Transport, BlobStreams {
       }
     } finally {
       call.abort(); // when its reader stops early
+      this.#end();
     }
   }
 
@@ -210,9 +221,27 @@ export class DirectTransport implements Transport, BlobStreams {
     opened?.close();
   }
 
-  get #reached(): OpenedConnection {
+  async #reach<T>(work: (opened: OpenedConnection) => Promise<T>): Promise<T> {
+    const opened = this.#begin();
+    try {
+      return await work(opened);
+    } finally {
+      this.#end();
+    }
+  }
+
+  #begin(): OpenedConnection {
     this.#opened ??= openConnectionTo(this.server.grpc, this.ca);
+    this.#uses += 1;
     return this.#opened;
+  }
+
+  #end(): void {
+    this.#uses -= 1;
+    if (this.#uses === 0 && this.#chat === undefined) {
+      this.#opened?.close();
+      this.#opened = undefined;
+    }
   }
 
   get #openChat(): ChatChannel {

@@ -10,7 +10,7 @@ import { REPEAT_SECONDS } from "../../src/connection/calls.js";
 import { MediaService } from "../../src/gen/interop_api/v1/media_pb.js";
 import { PreKeyService } from "../../src/gen/interop_api/v1/prekeys_pb.js";
 import { MessageSchema, ReceiptType } from "../../src/gen/interop_api/v1/stanza_pb.js";
-import { ClientState, ConnectionEnded, log, ThirdPartyClient } from "../../src/index.js";
+import { ClientState, ConnectionEnded, LoginRefused, log, ThirdPartyClient } from "../../src/index.js";
 import type { ClientOptions } from "../../src/options.js";
 import { FalseServer, type Frame, type Session, type StanzaInit } from "./falseServer.js";
 
@@ -70,6 +70,33 @@ test("before it connects, and after it is closed, a client sends nothing and say
   await isRefused();
   await client.abort();
   assert.equal(server.opened, 1);
+});
+
+test("without a chat channel, no connection stays open", { timeout: 20_000 }, async () => {
+  let isRefused = false;
+  await using server = await FalseServer.start(
+    async function* (session) {
+      yield isRefused ? session.frame({ kind: { case: "loginFailure", value: {} } }) : session.login();
+      while ((await session.next()) !== undefined) {
+        // It hears until the client has gone.
+      }
+    },
+    (router) => {
+      router.service(PreKeyService, { countOneTimePreKeys: () => ({ count: 1 }) });
+    },
+  );
+  const client = clientOf(server);
+  await client.countPrekeys(); // before it connects
+  await server.left();
+  await client.connect();
+  await client.countPrekeys();
+  assert.equal(server.connections, 1);
+  await client.close();
+  await client.countPrekeys();
+  await server.left();
+  isRefused = true;
+  await assert.rejects(client.connect(), LoginRefused);
+  await server.left();
 });
 
 test("what waits for an answer when the client closes learns that none will come", { timeout: 20_000 }, async () => {
