@@ -533,17 +533,24 @@ export class InteropClient {
     }
   }
 
+  /** Compares the keys. A request is acked only then, so that the server sends it again when that fails. */
+  async #answerDigestRequest(count: number, signal: AbortSignal): Promise<void> {
+    const { digests } = this.#inbox;
+    const connection = this.#openConnection;
+    const asked = digests.length; // one that comes from now on may ask about later keys
+    const wereIntact = await this.#prekeys.repair(count, signal);
+    this.#events.put({ kind: "PreKeysCompared", wereIntact });
+    const deliveryIds = digests.splice(0, asked).filter((id) => id !== 0n);
+    if (deliveryIds.length > 0) {
+      await connection.send(create(StanzaSchema, { kind: { case: "ack", value: { deliveryIds } } }));
+    }
+  }
+
   #upkeep(): ReadonlyMap<EventKind, Upkeep> {
     const { refillCount = DEFAULT_PREKEYS } = this.options;
     const upkeep = new Map<EventKind, Upkeep>([
       ["RetryRequested", (signal) => this.#answerRetries(signal)],
-      [
-        "DigestRequested",
-        async (signal) => {
-          const wereIntact = await this.#prekeys.repair(refillCount || DEFAULT_PREKEYS, signal);
-          this.#events.put({ kind: "PreKeysCompared", wereIntact });
-        },
-      ],
+      ["DigestRequested", (signal) => this.#answerDigestRequest(refillCount || DEFAULT_PREKEYS, signal)],
     ]);
     if (refillCount) {
       upkeep.set("PreKeysLow", (signal) => this.#prekeys.refill(refillCount, signal));

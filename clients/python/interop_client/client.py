@@ -547,8 +547,15 @@ class InteropClient:
         return upkeep
 
     async def _answer_digest_request(self) -> None:
+        """Compares the keys. A request is acked only then, so that the server sends it again when that fails."""
+        connection, digests = self._open_connection, self._inbox.digests
+        count = len(digests)  # one that comes from now on may ask about later keys
         were_intact = await self._prekeys.repair(self._options.refill_count or DEFAULT_PREKEYS)
         self._events.put(PreKeysCompared(were_intact))
+        answered = [delivery_id for delivery_id in digests[:count] if delivery_id]
+        del digests[:count]
+        if answered:
+            await connection.send(stanza_pb2.Stanza(ack=stanza_pb2.Ack(delivery_ids=answered)))
 
     async def _call(self, method: str, request: Protobuf, response_type: type[M]) -> M:
         return await self.transport.call(f"/interop_api.v1.{method}", request, response_type)

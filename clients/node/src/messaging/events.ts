@@ -298,7 +298,10 @@ export interface TrustedContact {
   readonly expiresAtMs: number;
 }
 
-/** The server asks the client to compare keys. The client does so by itself; `PreKeysCompared` follows (KEY-10). */
+/**
+ * The server asks the client to compare keys. The client does so by itself; `PreKeysCompared` follows (KEY-10). It is told
+ * again in every connection until then.
+ */
 export interface DigestRequested {
   readonly kind: "DigestRequested";
 }

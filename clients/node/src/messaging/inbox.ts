@@ -64,6 +64,8 @@ export interface RetryDelivery {
 export class Inbox {
   /** Recipients' requests to send messages again. */
   readonly retries: RetryDelivery[] = [];
+  /** Ids of the server's requests to compare keys, which are acked after that, too. */
+  readonly digests: bigint[] = [];
   readonly #changes: Changes;
   readonly #maxHeld: number;
   #held: readonly Stanza[] = [];
@@ -95,6 +97,10 @@ export class Inbox {
       const receipt = stanza.kind.value;
       this.retries.push({ deliveryId: stanza.deliveryId, receipt }); // acked, too, once it is answered
       return { events: [retryEvent(receipt)] };
+    }
+    if (stanza.kind.case === "notification" && stanza.kind.value.event.case === "digestRequested") {
+      this.digests.push(stanza.deliveryId);
+      return { events: [{ kind: "DigestRequested" }] };
     }
     const key = keyOf(stanza);
     if (key !== undefined && this.#isRepeated(stanza, key)) {

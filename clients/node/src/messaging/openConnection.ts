@@ -397,7 +397,7 @@ export class Connection {
     const underWay = this.#upkeep.get(event.kind);
     if (underWay !== undefined) {
       underWay.isWantedAgain = true;
-    } else if (work !== undefined) {
+    } else if (work !== undefined && !this.#isOver) {
       // What it finds contents with to send again is the application's code, too.
       this.#upkeep.set(event.kind, {
         done: calling.run(this, () => this.#keepUp(event.kind, work)),

@@ -331,6 +331,56 @@ describe("the application's code", { timeout: 20_000 }, () => {
     }
   }
 
+  test("closes when the server asks to compare keys: it is asked again, and acks when they are compared", async () => {
+    const acked: bigint[] = [];
+    const isAcked = deferred<void>();
+    const seen: bigint[][] = [];
+    const notification = { event: { case: "digestRequested", value: {} } } as const;
+    await using server = await FalseServer.start(
+      async function* (session) {
+        yield session.login();
+        yield session.frame({ deliveryId: 7n, kind: { case: "notification", value: notification } });
+        for (let stanzas = await session.next(); stanzas !== undefined; stanzas = await session.next()) {
+          for (const { kind } of stanzas) {
+            if (kind.case === "ack") {
+              acked.push(...kind.value.deliveryIds);
+              isAcked.resolve();
+            }
+          }
+        }
+      },
+      (router) => {
+        router.service(PreKeyService, {
+          getKeyDigest: () => {
+            seen.push([...acked]);
+            return {};
+          },
+          setPreKeys: () => ({}),
+        });
+      },
+    );
+    const closed = deferred<void>();
+    let isFirst = true;
+    const client = clientOf(server, {
+      refillCount: 1,
+      onEvent: async () => {
+        if (isFirst) {
+          isFirst = false;
+          await client.close();
+          closed.resolve();
+        }
+      },
+    });
+    await client.connect();
+    await closed.promise;
+    await client.connect();
+    assert.equal((await client.waitFor("PreKeysCompared")).wereIntact, false);
+    await isAcked.promise;
+    await client.close();
+    assert.deepEqual(acked, [7n]);
+    assert.deepEqual(seen, [[]]);
+  });
+
   test("never finds what was sent: closing does not wait for it", async () => {
     const asked = deferred<void>();
     const retryReceipt = { fromJid: "2-1@interop", messageId: "1", retryCount: 1 };

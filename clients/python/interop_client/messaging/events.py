@@ -301,7 +301,10 @@ class TrustedContact:
 
 @dataclass(frozen=True, slots=True)
 class DigestRequested:
-    """The server asks the client to compare keys. The client does so by itself; `PreKeysCompared` follows (KEY-10)."""
+    """The server asks the client to compare keys. The client does so by itself; `PreKeysCompared` follows (KEY-10).
+
+    It is told again in every connection until then.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,8 @@ class Inbox:
         self._held: list[stanza_pb2.Stanza] = []
         self.retries: deque[tuple[int, stanza_pb2.RetryReceipt]] = deque()
         """Recipients' requests to send messages again, each with its delivery id, which is acked after the answer."""
+        self.digests: list[int] = []
+        """Ids of the server's requests to compare keys, which are acked after that, too."""
 
     def open(self, stanza: stanza_pb2.Stanza, answers: Answers) -> Opened:
         """Opens one delivery and adds its answer to `answers`, which may leave after `finish`.
@@ -154,6 +156,9 @@ class Inbox:
         if is_for_text:
             self.retries.append((stanza.delivery_id, stanza.retry_receipt))  # acked, too, once it is answered
             return Opened((_retry_event(stanza.retry_receipt),))
+        if stanza.notification.HasField("digest_requested"):
+            self.digests.append(stanza.delivery_id)
+            return Opened((DigestRequested(),))
         if self._is_repeated(stanza, key):
             _answer_again(stanza, answers)
             return Opened()
@@ -311,9 +316,7 @@ def _notification_event(notification: stanza_pb2.Notification) -> Event:
     if kind == "reachability_ping":
         ping = notification.reachability_ping
         return ReachabilityPing(ping.integrator, ping.partner_name, ping.display_name, notification.timestamp_ms)
-    if kind == "trusted_contact":
-        return TrustedContact(notification.trusted_contact.jid, notification.trusted_contact.expires_at_ms)
-    return DigestRequested()
+    return TrustedContact(notification.trusted_contact.jid, notification.trusted_contact.expires_at_ms)
 
 
 def _code_of_unknown(stanza: stanza_pb2.Stanza) -> int | None:

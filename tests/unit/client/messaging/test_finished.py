@@ -1,23 +1,27 @@
 """A delivery is finished when its handler is: until then it comes again, and from then on it is not shown again."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interop_api.v1 import stanza_pb2
+from interop_api.v1 import prekeys_pb2, stanza_pb2
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.errors import ServerRefusal
 from interop_client.media.crypto import EncryptedMedia, MediaType
 from interop_client.media.reference import MediaReference
 from interop_client.messaging.contents import media_content
 from interop_client.messaging.events import (
+    DigestRequested,
     Event,
     IdentityChanged,
     MediaReceived,
     MessageAwaited,
     MessageHeld,
+    PreKeysCompared,
     TextReceived,
     Undecryptable,
 )
@@ -321,3 +325,55 @@ def test_a_message_without_a_delivery_id_is_known_when_it_comes_with_one(state: 
         assert inbox.open(again, answers).events == ()
     acks = [list(stanza.ack.delivery_ids) for stanza in answers.stanzas() if stanza.HasField("ack")]
     assert acks == [[delivery.delivery_id]]
+
+
+DIGEST = "/interop_api.v1.PreKeyService/GetKeyDigest"
+ASKED_TO_COMPARE = Stanza(
+    notification=stanza_pb2.Notification(digest_requested=stanza_pb2.DigestRequested()), delivery_id=7
+)
+
+
+async def close_in_the_handler(bob: InteropClient, transport: ScriptedTransport) -> None:
+    await bob.close()
+
+
+async def refuse(bob: InteropClient, transport: ScriptedTransport) -> None:
+    """The server has more to do."""
+    transport.answers[DIGEST] = busy
+
+
+def busy(_: Message) -> Message:
+    raise ServerRefusal("RATE_LIMITED")
+
+
+@pytest.mark.requirement("KEY-10")
+@pytest.mark.parametrize("break_off", [close_in_the_handler, refuse])
+async def test_a_request_to_compare_keys_comes_again_until_they_are_compared(
+    transport: ScriptedTransport,
+    state: ClientState,
+    break_off: Callable[[InteropClient, ScriptedTransport], Awaitable[None]],
+) -> None:
+    """The server makes it once: acked before, it would be lost with the connection, or with what kept it from that."""
+    handled, acked = asyncio.Event(), list[list[int]]()
+
+    async def on_event(event: Event) -> None:
+        if isinstance(event, DigestRequested) and not handled.is_set():
+            await break_off(bob, transport)
+            handled.set()
+
+    def compare(_: Message) -> Message:
+        acked.append(transport.acked)
+        return prekeys_pb2.GetKeyDigestResponse()
+
+    bob = InteropClient(transport, state, MemoryStore(), ClientOptions(refill_count=1, on_event=on_event))
+    async with asyncio.timeout(5):
+        await bob.connect()
+        transport.deliver(ASKED_TO_COMPARE)
+        await handled.wait()
+        await bob.connect()
+        transport.answers[DIGEST] = compare
+        transport.deliver(ASKED_TO_COMPARE)
+        await bob.wait_for(PreKeysCompared)
+        await transport.until(lambda: transport.acked == [7])
+        await bob.close()
+    assert acked == [[]]
