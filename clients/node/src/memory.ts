@@ -6,6 +6,7 @@
  */
 
 import { hide } from "./protocol/hidden.js";
+import { asBytes, asList, asNumber, asText, damaged, Fields, text } from "./signal/saved.js";
 
 /** How many messages that this client asked for again it remembers; it forgets the oldest. */
 export const MAX_ASKED = 1_000;
@@ -25,6 +26,8 @@ export const MAX_WAITING_BYTES = 256 * 1024;
 export const MAX_WAIT_MS = 30 * 24 * 3_600_000;
 /** Length of a delivery's key: hexadecimal digits. */
 export const KEY_DIGITS = 16;
+
+const KEYS = new RegExp(`^([0-9a-f]{${KEY_DIGITS}})*$`, "u");
 
 /** A message by the JID of its sender and its id, as one text that a map can have as key. */
 export type MessageName = string;
@@ -194,24 +197,34 @@ export class DeliveryMemory {
   /**
    * Restores the memory from a value of `toJson`.
    *
-   * @throws TypeError The value is not one.
+   * @throws InvalidSnapshot The value is not one.
    */
-  static fromJson(saved: SavedMemory): DeliveryMemory {
+  static fromJson(saved: unknown): DeliveryMemory {
     const memory = new DeliveryMemory();
-    for (let at = 0; at < saved.finished.length; at += KEY_DIGITS) {
-      memory.finished.add(saved.finished.slice(at, at + KEY_DIGITS));
+    const fields = new Fields(saved);
+    const finished = fields.text("finished");
+    if (!KEYS.test(finished)) {
+      throw damaged("the key of a delivery");
     }
-    for (const [key, plaintext] of saved.opened) {
-      memory.opened.set(key, bytes(plaintext));
+    for (let at = 0; at < finished.length; at += KEY_DIGITS) {
+      memory.finished.add(finished.slice(at, at + KEY_DIGITS));
     }
-    for (const [name, count, prekeyIds] of saved.asked) {
-      memory.asked.set(name, { count, prekeyIds });
+    for (const [key, plaintext] of fields.list("opened").map(asList)) {
+      memory.opened.set(asText(key), asBytes(plaintext));
     }
-    for (const [name, cameMs, editedMs] of saved.texts) {
-      memory.texts.set(name, { cameMs, editedMs });
+    for (const [name, count, prekeyIds] of fields.list("asked").map(asList)) {
+      memory.asked.set(asText(name), { count: asNumber(count), prekeyIds: asList(prekeyIds).map(asNumber) });
     }
-    for (const [name, messageId, timestampMs, plaintext, isProved] of saved.changes) {
-      memory.changes.set(name, { messageId, timestampMs, plaintext: bytes(plaintext), isProved });
+    for (const [name, cameMs, editedMs] of fields.list("texts").map(asList)) {
+      memory.texts.set(asText(name), { cameMs: asNumber(cameMs), editedMs: asNumber(editedMs) });
+    }
+    for (const [name, messageId, timestampMs, plaintext, isProved] of fields.list("changes").map(asList)) {
+      memory.changes.set(asText(name), {
+        messageId: asText(messageId),
+        timestampMs: asNumber(timestampMs),
+        plaintext: asBytes(plaintext),
+        isProved: isProved === true,
+      });
     }
     return memory;
   }
@@ -228,12 +241,4 @@ export function forgetOldest<K>(
     }
     memory.delete(oldest);
   }
-}
-
-function text(value: Uint8Array): string {
-  return Buffer.from(value).toString("base64");
-}
-
-function bytes(value: string): Uint8Array {
-  return new Uint8Array(Buffer.from(value, "base64"));
 }

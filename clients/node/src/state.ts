@@ -16,6 +16,7 @@ import { DeliveryMemory, type SavedMemory } from "./memory.js";
 import { hide } from "./protocol/hidden.js";
 import { PRIVATE_KEY_BYTES } from "./protocol/sizes.js";
 import { InvalidSnapshot, KeyPair, SignalState } from "./signal/index.js";
+import { damaged, Fields, readSaved } from "./signal/saved.js";
 
 const FORMAT = 1;
 const ID_PREFIX_BYTES = 6;
@@ -89,22 +90,21 @@ export class ClientState {
    */
   static fromBytes(saved: Uint8Array): ClientState {
     const end = saved.indexOf(HEADER_END);
-    try {
-      const header = JSON.parse(Buffer.from(saved.subarray(0, end)).toString()) as Header;
-      if (header.format !== FORMAT) {
-        throw new InvalidSnapshot("another release saved this state");
-      }
-      const { jid, next_number: nextNumber } = header;
-      const authPrivateKey = new Uint8Array(Buffer.from(header.auth_private_key, "hex"));
-      // Without a number, all messages would have the same id, and the server would accept the first of them only.
-      if (typeof jid !== "string" || !Number.isSafeInteger(nextNumber) || authPrivateKey.length !== PRIVATE_KEY_BYTES) {
-        throw new InvalidSnapshot("the saved client state is damaged");
-      }
-      const signal = SignalState.fromBytes(saved.subarray(end + 1));
-      return new ClientState(jid, authPrivateKey, signal, DeliveryMemory.fromJson(header.deliveries), nextNumber);
-    } catch (error) {
-      throw error instanceof InvalidSnapshot ? error : new InvalidSnapshot("this is not a saved client state");
+    const header = new Fields(readSaved(saved.subarray(0, Math.max(0, end))));
+    if (header.get("format") !== FORMAT) {
+      throw new InvalidSnapshot("another release saved this state");
     }
+    const authPrivateKey = new Uint8Array(Buffer.from(header.text("auth_private_key"), "hex"));
+    if (authPrivateKey.length !== PRIVATE_KEY_BYTES) {
+      throw damaged("the auth key");
+    }
+    return new ClientState(
+      header.text("jid"),
+      authPrivateKey,
+      SignalState.fromBytes(saved.subarray(end + 1)),
+      DeliveryMemory.fromJson(header.get("deliveries")),
+      header.number("next_number"), // without one, all messages would have the same id
+    );
   }
 }
 

@@ -20,11 +20,14 @@
  * It contains every secret of the device: protect it like a private key.
  */
 
+import { KEM_SEED_BYTES } from "../protocol/kemKeys.js";
+import { PRIVATE_KEY_BYTES, SIGNATURE_BYTES } from "../protocol/sizes.js";
 import { ChainKey, ReceivingChain } from "./chain.js";
 import { InvalidSnapshot } from "./errors.js";
 import { KemKeys, type KemSeed } from "./kem.js";
 import { KeyPair, SignedPreKey } from "./keys.js";
 import { DoubleRatchet } from "./ratchet.js";
+import { asBytes, asList, asNumber, asText, Fields, readSaved, text } from "./saved.js";
 import { type PendingPreKey, Session, SessionRecord } from "./session.js";
 
 /** The version that this release writes and reads. */
@@ -87,13 +90,7 @@ export function encode(parts: Parts): Uint8Array {
  * @throws InvalidSnapshot: The form is damaged, or has a version that this release does not know.
  */
 export function decode(saved: Uint8Array): Parts {
-  let document: unknown;
-  try {
-    document = JSON.parse(Buffer.from(saved).toString());
-  } catch {
-    throw new InvalidSnapshot("the saved state is no JSON");
-  }
-  const fields = new Fields(document);
+  const fields = new Fields(readSaved(saved));
   const version = fields.number("version");
   if (version !== VERSION) {
     throw new InvalidSnapshot(`version ${version} is not ${VERSION}`);
@@ -102,7 +99,7 @@ export function decode(saved: Uint8Array): Parts {
 }
 
 function decodeParts(fields: Fields): Parts {
-  const identity = fields.keyPair("identity");
+  const identity = asKeyPair(fields.get("identity"));
   const signed = fields.list("signed_prekeys").map(decodeSigned);
   if (signed.length === 0) {
     throw new InvalidSnapshot("there is no signed prekey");
@@ -114,10 +111,10 @@ function decodeParts(fields: Fields): Parts {
     registrationId: fields.number("registration_id"),
     identity,
     signedPrekeys: new Map(signed.map((key) => [key.keyId, key])),
-    oneTimePrekeys: fields.numbered("one_time_prekeys"),
+    oneTimePrekeys: asNumbered(fields.get("one_time_prekeys")),
     nextOneTimePrekeyId: fields.number("next_one_time_prekey_id"),
     records: new Map(records),
-    kem: decodeKem(fields.fields("kem")),
+    kem: decodeKem(new Fields(fields.get("kem"))),
     offeredSignedPrekey: fields.nullable("offered_signed_prekey", decodeSigned),
     confirmedSignedPrekeyId: fields.number("confirmed_signed_prekey_id"),
     offeredOneTimePrekeys: fields.list("offered_one_time_prekeys").map(asNumber),
@@ -131,16 +128,17 @@ function encodeSigned(key: SignedPreKey): unknown[] {
 
 function decodeSigned(saved: unknown): SignedPreKey {
   const [keyId, privateKey, signature] = asList(saved);
-  return new SignedPreKey(asNumber(keyId), asKeyPair(privateKey), asBytes(signature));
+  return new SignedPreKey(asNumber(keyId), asKeyPair(privateKey), asBytes(signature, SIGNATURE_BYTES));
 }
 
 function decodeKem(fields: Fields): KemKeys {
   const lastResort = fields.nullable("last_resort", (saved): KemSeed => {
     const [keyId, seed] = asList(saved);
-    return { keyId: asNumber(keyId), seed: asBytes(seed) };
+    return { keyId: asNumber(keyId), seed: asBytes(seed, KEM_SEED_BYTES) };
   });
   const seen = new Set(fields.list("seen").map(asText));
-  return new KemKeys(fields.numbered("one_time"), lastResort, fields.number("next_id"), seen);
+  const oneTime = asNumbered(fields.get("one_time"), KEM_SEED_BYTES);
+  return new KemKeys(oneTime, lastResort, fields.number("next_id"), seen);
 }
 
 function encodeRecord(record: SessionRecord): unknown {
@@ -149,7 +147,7 @@ function encodeRecord(record: SessionRecord): unknown {
 
 function decodeRecord(local: KeyPair, saved: unknown): SessionRecord {
   const fields = new Fields(saved);
-  const remoteIdentity = fields.bytes("identity");
+  const remoteIdentity = asKey(fields.get("identity"));
   const sessions = fields.list("sessions").map((session) => decodeSession(local, remoteIdentity, new Fields(session)));
   return new SessionRecord(remoteIdentity, sessions);
 }
@@ -176,27 +174,23 @@ function encodeSession(session: Session): unknown {
 
 function decodeSession(local: KeyPair, remoteIdentity: Uint8Array, fields: Fields): Session {
   const ratchet = new DoubleRatchet(
-    fields.bytes("root_key"),
-    fields.keyPair("ratchet_key"),
+    asKey(fields.get("root_key")),
+    asKeyPair(fields.get("ratchet_key")),
     fields.nullable("sending_chain", (saved) => {
       const [key, counter] = asList(saved);
-      return new ChainKey(asBytes(key), asNumber(counter));
+      return new ChainKey(asKey(key), asNumber(counter));
     }),
     fields.number("previous_counter"),
     fields.list("receiving_chains").map((saved) => {
       const [ratchetKey, key, counter, skipped] = asList(saved);
-      return new ReceivingChain(
-        asBytes(ratchetKey),
-        new ChainKey(asBytes(key), asNumber(counter)),
-        asNumbered(skipped),
-      );
+      return new ReceivingChain(asKey(ratchetKey), new ChainKey(asKey(key), asNumber(counter)), asNumbered(skipped));
     }),
   );
   return new Session({
     localIdentity: local.publicKey,
     remoteIdentity,
     remoteRegistrationId: fields.number("registration_id"),
-    baseKey: fields.bytes("base_key"),
+    baseKey: asKey(fields.get("base_key")),
     ratchet,
     pending: fields.nullable("pending", (saved): PendingPreKey => {
       const [signedPrekeyId, oneTimePrekeyId] = asList(saved);
@@ -208,105 +202,22 @@ function decodeSession(local: KeyPair, remoteIdentity: Uint8Array, fields: Field
   });
 }
 
-/** The members of a saved object, each checked for its type as it is read. */
-class Fields {
-  readonly #members: ReadonlyMap<string, unknown>;
-
-  constructor(saved: unknown) {
-    if (typeof saved !== "object" || saved === null) {
-      throw damaged("an object");
-    }
-    this.#members = new Map(Object.entries(saved));
-  }
-
-  number(name: string): number {
-    return asNumber(this.#members.get(name));
-  }
-
-  bytes(name: string): Uint8Array {
-    return asBytes(this.#members.get(name));
-  }
-
-  keyPair(name: string): KeyPair {
-    return asKeyPair(this.#members.get(name));
-  }
-
-  list(name: string): readonly unknown[] {
-    return asList(this.#members.get(name));
-  }
-
-  numbered(name: string): Map<number, Uint8Array> {
-    return asNumbered(this.#members.get(name));
-  }
-
-  fields(name: string): Fields {
-    return new Fields(this.#members.get(name));
-  }
-
-  entries(name: string): readonly (readonly [string, unknown])[] {
-    return [...this.fields(name).#members];
-  }
-
-  nullable<Value>(name: string, read: (saved: unknown) => Value): Value | undefined {
-    const saved = this.#members.get(name);
-    return saved === null ? undefined : read(saved);
-  }
-}
-
 function numbered(values: ReadonlyMap<number, Uint8Array>): [number, string][] {
   return [...values].map(([number, value]) => [number, text(value)]);
 }
 
-function asNumbered(saved: unknown): Map<number, Uint8Array> {
+function asNumbered(saved: unknown, length = PRIVATE_KEY_BYTES): Map<number, Uint8Array> {
   const entries = asList(saved).map((entry) => {
     const [number, value] = asList(entry);
-    return [asNumber(number), asBytes(value)] as const;
+    return [asNumber(number), asBytes(value, length)] as const;
   });
   return new Map(entries);
 }
 
-function text(value: Uint8Array): string {
-  return Buffer.from(value).toString("base64");
-}
-
-function asText(saved: unknown): string {
-  if (typeof saved !== "string") {
-    throw damaged("a text");
-  }
-  return saved;
-}
-
-function asBytes(saved: unknown): Uint8Array {
-  const value = Buffer.from(asText(saved), "base64");
-  if (value.toString("base64") !== saved) {
-    throw damaged("base64");
-  }
-  return new Uint8Array(value);
-}
-
-function asNumber(saved: unknown): number {
-  if (typeof saved !== "number" || !Number.isSafeInteger(saved)) {
-    throw damaged("a number");
-  }
-  return saved;
-}
-
-function asList(saved: unknown): readonly unknown[] {
-  if (!Array.isArray(saved)) {
-    throw damaged("a list");
-  }
-  return saved;
+function asKey(saved: unknown): Uint8Array {
+  return asBytes(saved, PRIVATE_KEY_BYTES); // public ones and secrets are as long
 }
 
 function asKeyPair(saved: unknown): KeyPair {
-  const privateKey = asBytes(saved);
-  try {
-    return KeyPair.fromPrivate(privateKey);
-  } catch {
-    throw damaged("a private key");
-  }
-}
-
-function damaged(expected: string): InvalidSnapshot {
-  return new InvalidSnapshot(`the saved state is damaged: ${expected} is missing`);
+  return KeyPair.fromPrivate(asKey(saved));
 }

@@ -322,6 +322,43 @@ describe("the state", () => {
     assert.throws(() => ClientState.fromBytes(newer), { message: /another release/u });
   });
 
+  test("one in which anything is of another kind is no state", () => {
+    const state = ClientState.generate("1-1@interop");
+    const name = messageName("a", "1");
+    state.deliveries.finish("0123456789abcdef");
+    state.deliveries.keepOpened("fedcba9876543210", Uint8Array.of(1, 2));
+    state.deliveries.askAgain(name, 0).prekeyIds.push(7);
+    state.deliveries.textCame(name, 5);
+    state.deliveries.wait(name, { messageId: "c", timestampMs: 6, plaintext: Uint8Array.of(3), isProved: true });
+    state.signal.processBundle(ALICE, takeBundle(SignalState.generate()));
+    state.signal.generateKemPrekeys(1);
+    state.signal.acceptIdentity(BOB, new Uint8Array(32).fill(9));
+    const saved = Buffer.from(state.toBytes()).toString();
+    ClientState.fromBytes(Buffer.from(saved));
+    const damages: [RegExp, string][] = [
+      [/"next_number":1/u, '"next_number":-1'],
+      [/"finished":"0/u, '"finished":"'],
+      [/"finished":"[0-9a-f]*"/u, '"finished":1'],
+      [/"AQI="/u, '"AQ"'],
+      [/"asked":\[\[("[^,]*,[^,]*"),1/u, '"asked":[[$1,"1"'],
+      [/\[7\]/u, '["7"]'],
+      [/,5,0\]/u, ",null,0]"],
+      [/,6,"Aw=="/u, ',"6","Aw=="'],
+      [/"registration_id":/u, '"registration_id":-'],
+      [/"records":\{/u, '"records":[{'],
+      [/"identity":"CQkJ/u, '"identity":"'],
+      [/"root_key":"..../u, '"root_key":"'],
+      [/"one_time":\[\[1,"..../u, '"one_time":[[1,"'],
+    ];
+    for (const [part, other] of damages) {
+      const damaged = saved.replace(part, other);
+      assert.notEqual(damaged, saved, `${part}`);
+      assert.throws(() => ClientState.fromBytes(Buffer.from(damaged)), { name: "InvalidSnapshot" }, `${part}`);
+    }
+    const foreign = Buffer.from(saved.replace("1-1@interop", "1-\u00ff@interop"), "latin1"); // is no UTF-8
+    assert.throws(() => ClientState.fromBytes(foreign), { name: "InvalidSnapshot" });
+  });
+
   test("what has a name of JavaScript's own is saved like any other", () => {
     const state = ClientState.generate("1-1@interop");
     for (const name of ["__proto__", "constructor", "toString"]) {
