@@ -8,7 +8,7 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { type FileHandle, open, readFile, readlink, realpath, rename, rm } from "node:fs/promises";
+import { type FileHandle, lstat, open, readdir, readFile, readlink, realpath, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 
 import { Lock } from "./asynchrony.js";
@@ -21,6 +21,10 @@ import { damaged, Fields, readSaved } from "./signal/saved.js";
 const FORMAT = 1;
 const ID_PREFIX_BYTES = 6;
 const HEADER_END = 0x0a;
+/** Length of the random part in the name of an unfinished file. */
+const UNFINISHED_BYTES = 4;
+/** How old an unfinished file must be to be one that a killed writer has left: no save takes as long. */
+const LEFTOVER_MS = 3_600_000;
 
 interface Header {
   readonly format: number;
@@ -133,8 +137,14 @@ export class MemoryStore implements StateStore {
   }
 }
 
-/** Keeps a state in a file that only its owner can read. */
+/**
+ * Keeps a state in a file that only its owner can read.
+ *
+ * When several save it at once, each first writes a file of its own: the last one counts, and none is seen in part.
+ */
 export class StateFile implements StateStore {
+  #hasTidied = false;
+
   /** @param path The file. Its folder must exist and allow new files. */
   constructor(readonly path: string) {}
 
@@ -158,10 +168,12 @@ export class StateFile implements StateStore {
   async save(snapshot: Uint8Array): Promise<void> {
     const path = await whereItLeads(this.path); // of a link, the file that it leads to is replaced
     const folder = dirname(path);
-    const fresh = join(folder, `.${basename(path)}.new`);
+    if (!this.#hasTidied) {
+      await removeLeftovers(path);
+      this.#hasTidied = true;
+    }
+    const fresh = join(folder, `.${basename(path)}.${randomBytes(UNFINISHED_BYTES).toString("hex")}.new`);
     try {
-      // What a crash has left goes, with its mode, and is never written through: it could be a link.
-      await rm(fresh, { force: true });
       await using(await open(fresh, "wx", 0o600), async (file) => {
         await file.writeFile(snapshot);
         await file.sync();
@@ -229,6 +241,24 @@ async function whereItLeads(path: string): Promise<string> {
       return own;
     }
     at = resolve(folder, next);
+  }
+}
+
+/** Removes what killed writers have left beside a path; a folder that may be written and not read keeps it. */
+async function removeLeftovers(path: string): Promise<void> {
+  const beginning = `.${basename(path)}.`;
+  const rest = new RegExp(`^([0-9a-f]{${2 * UNFINISHED_BYTES}}\\.)?new$`, "u");
+  for (const name of await readdir(dirname(path)).catch(() => [])) {
+    if (name.startsWith(beginning) && rest.test(name.slice(beginning.length))) {
+      const left = join(dirname(path), name);
+      const since = await lstat(left).then(
+        ({ mtimeMs }) => Date.now() - mtimeMs,
+        () => 0,
+      ); // another removed it
+      if (since > LEFTOVER_MS) {
+        await rm(left, { force: true }).catch(() => undefined);
+      }
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 /** The rooms that need no server: queue, outbox, memory, state, inbox, frames of the proxy, statuses, HTTP. */
 
 import assert from "node:assert/strict";
-import { chmod, lstat, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { lstat, lutimes, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -270,19 +270,36 @@ describe("the state", () => {
     assert.deepEqual(new Uint8Array(await readFile(file.path)), Uint8Array.of(1));
   });
 
-  test("what stands in the place of the new file is never written through, and its mode is not kept", async () => {
-    const file = new StateFile(join(folder, "saved"));
+  test("those who save it at once each write a file of their own", async () => {
+    const place = await mkdtemp(join(folder, "place-"));
+    const path = join(place, "state");
+    const snapshots = [1, 2, 3, 4].map((byte) => new Uint8Array(100_000).fill(byte));
+    await Promise.all(snapshots.map((snapshot) => new StateFile(path).save(snapshot)));
+    const saved = await readFile(path);
+    assert.ok(snapshots.some((snapshot) => saved.equals(snapshot)));
+    assert.deepEqual(await readdir(place), ["state"]);
+    assert.equal((await stat(path)).mode & 0o777, 0o600);
+  });
+
+  test("what killed writers have left goes with the first save, and is never written through", async () => {
+    const place = await mkdtemp(join(folder, "place-"));
     const precious = join(folder, "precious");
     await writeFile(precious, "precious");
-    await symlink(precious, join(folder, ".saved.new"));
+    const [left, link, others] = [".state.new", ".state.01234567.new", [".state.89abcdef.new", ".state.old.new"]];
+    await writeFile(join(place, left), "left by a crash");
+    await symlink(precious, join(place, link));
+    for (const name of others) {
+      await writeFile(join(place, name), "another's"); // at work, or of another kind
+    }
+    for (const name of [left, link, ".state.old.new"]) {
+      await lutimes(join(place, name), 0, 0);
+    }
+    const file = new StateFile(join(place, "state"));
     await file.save(Uint8Array.of(1));
+    assert.deepEqual((await readdir(place)).sort(), [...others, "state"].sort());
     assert.equal(await readFile(precious, "utf8"), "precious");
     assert.ok(!(await lstat(file.path)).isSymbolicLink());
-    await writeFile(join(folder, ".saved.new"), "left by a crash");
-    await chmod(join(folder, ".saved.new"), 0o644);
-    await file.save(Uint8Array.of(2));
-    assert.equal((await stat(file.path)).mode & 0o777, 0o600);
-    assert.deepEqual(new Uint8Array(await readFile(file.path)), Uint8Array.of(2));
+    assert.deepEqual(new Uint8Array(await readFile(file.path)), Uint8Array.of(1));
   });
 
   for (const isThere of [true, false]) {
