@@ -149,7 +149,8 @@ class InteropClient:
     async def close(self) -> None:
         """Ends the connection. The application can still take the remaining events. Idempotent.
 
-        May be called anywhere: by `on_event` too, which it then does not wait for.
+        May be called anywhere: by `on_event` too, which it then does not wait for. Called elsewhere, it waits until
+        `on_event` has finished its event, however long that takes; it may be given up, as by `asyncio.timeout`.
         """
         self._turns += 1
         turn = self._turns
@@ -266,7 +267,11 @@ class InteropClient:
         return bundle_from(response.results[0])
 
     async def send_text(self, to: str, text: str, reply_to: Incoming | None = None) -> SentMessage:
-        """Sends a text, as an answer to a message or on its own. See `send_message`."""
+        """Sends a text, as an answer to a message or on its own. See `send_message`.
+
+        Raises:
+            InvalidContent: The text is longer than 65,536 bytes, or no Unicode text.
+        """
         return await self.send_message(to, text_content(text, reply_to))
 
     async def send_reaction(self, to: str, message_id: str, emoji: str, *, is_own_message: bool = False) -> SentMessage:
@@ -304,6 +309,7 @@ class InteropClient:
         Raises:
             ServerRefusal: The server refused the message, or has no bundle with which to begin a session.
             UnsupportedContent: Third-party chats do not support the content (MSG-12).
+            InvalidContent: It is not exactly one content, or a text of it is longer than 65,536 bytes.
             SignalError: The recipient's bundle is not usable; UntrustedIdentity when their identity key has changed
                 and no notification of that has come yet: see `accept_identity`; MissingKemPreKey when the bundle lacks
                 a KEM prekey and `refuses_pq_downgrade` is set: see `accept_pq_downgrade`.

@@ -256,7 +256,7 @@ async def patiently(work: Callable[[], Awaitable[T]]) -> T:
 
 def _check_count(count: int, least: int) -> None:
     """Refuses a count that may come from anywhere, before offered prekeys are cut by it."""
-    if not least <= count <= MAX_ONE_TIME_PREKEYS:
+    if not isinstance(count, int) or not least <= count <= MAX_ONE_TIME_PREKEYS:
         raise ValueError(f"{count} is not {least} to {MAX_ONE_TIME_PREKEYS} prekeys")
 
 

@@ -4,8 +4,10 @@ Source: interop_api/e2ee/v1/content.proto; MSG-12.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import integrity_pb2, stanza_pb2
@@ -37,7 +39,23 @@ _MEDIA_TYPES = {
 _NAME_FIELDS = {"image_message": "caption", "document_message": "file_name", "video_message": "caption"}
 _FIELDS = {media_type: field for field, media_type in _MEDIA_TYPES.items()}
 
+P = ParamSpec("P")
 
+
+def _of_unicode(build: Callable[P, content_pb2.Message]) -> Callable[P, content_pb2.Message]:
+    """Makes half of a surrogate pair, which JSON and names of files can have, what it is: nothing that can be sent."""
+
+    @wraps(build)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> content_pb2.Message:
+        try:
+            return build(*args, **kwargs)
+        except UnicodeEncodeError as error:
+            raise InvalidContent("what is to be sent is not Unicode text: it has half of a surrogate pair") from error
+
+    return checked
+
+
+@_of_unicode
 def text_content(text: str, reply_to: Incoming | None = None) -> content_pb2.Message:
     """Returns the content of a text, as an answer to a message or on its own."""
     if reply_to is None:
@@ -53,6 +71,7 @@ def _quote(text: str) -> str:
     return text.encode()[:MAX_QUOTE_BYTES].decode(errors="ignore")
 
 
+@_of_unicode
 def reaction_content(peer: str, message_id: str, emoji: str, *, is_own_message: bool = False) -> content_pb2.Message:
     """Returns the content of a reaction; an empty emoji removes a reaction.
 
@@ -116,6 +135,7 @@ def media_type_of(content: content_pb2.Message) -> MediaType | None:
     return _MEDIA_TYPES.get(fields_set[0]) if fields_set else None
 
 
+@_of_unicode
 def edit_content(peer: str, message_id: str, text: str, at_ms: int) -> content_pb2.Message:
     """Returns the content that edits one of the sender's texts.
 
@@ -134,6 +154,7 @@ def edit_content(peer: str, message_id: str, text: str, at_ms: int) -> content_p
     return content_pb2.Message(protocol_message=change)
 
 
+@_of_unicode
 def deletion_content(peer: str, message_id: str) -> content_pb2.Message:
     """Returns the content that deletes one of the sender's messages on both sides."""
     change = content_pb2.ProtocolMessage(

@@ -333,13 +333,12 @@ class SignalState:
         Raises:
             ValueError: The key is not 32 bytes, or the party is no text: the state could not be saved and read again.
         """
+        _check_name(remote)
         if identity_key is None:
             self.records.pop(remote, None)
             return
         if not isinstance(identity_key, bytes) or len(identity_key) != PUBLIC_KEY_BYTES:
             raise ValueError(f"an identity key is {PUBLIC_KEY_BYTES} bytes")
-        if not isinstance(remote, str):
-            raise ValueError("the name of a party is a text")
         if identity_key != self.trusted_identity(remote):
             self.records[remote] = SessionRecord(identity_key)
 
@@ -352,7 +351,9 @@ class SignalState:
             InvalidKey: A key of the bundle is malformed or weak.
             InvalidSignature: The bundle's identity key did not sign one of its signed keys.
             UntrustedIdentity: The bundle's identity key is not the pinned one.
+            ValueError: The party is no text: the state could never be saved again.
         """
+        _check_name(remote)
         bundle.verify()
         self._check_identity(remote, bundle.identity_key)
         base_key = KeyPair.generate(self.entropy)
@@ -444,3 +445,8 @@ class SignalState:
 
     def _record(self, remote: str, identity_key: bytes) -> SessionRecord:
         return self.records.setdefault(remote, SessionRecord(identity_key))
+
+
+def _check_name(remote: object) -> None:
+    if not isinstance(remote, str):
+        raise ValueError("the name of a party is a text")

@@ -157,7 +157,7 @@ async def test_upkeep_does_not_insist_on_what_was_refused(own: OwnPreKeys, trans
 
 
 @pytest.mark.parametrize("is_added", [False, True])
-@pytest.mark.parametrize("count", [-1, -20_000, 20_001])
+@pytest.mark.parametrize("count", [-1, -20_000, 20_001, 1.5, "5"])
 async def test_a_count_out_of_range_is_refused_before_anything_is_made(
     own: OwnPreKeys, transport: ScriptedTransport, state: ClientState, store: MemoryStore, count: int, is_added: bool
 ) -> None:

@@ -1,6 +1,7 @@
 """What people send reads the same at the other end, and what a hostile sender makes up opens nothing."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -185,6 +186,25 @@ def test_a_file_name_from_others_is_harmless(name: str) -> None:
 def test_what_cannot_be_said_of_a_file_is_found_before_its_upload(mimetype: str, name: str) -> None:
     with pytest.raises(InvalidContent, match="Unicode"):
         check_description(MediaType.IMAGE, mimetype, name)
+
+
+HALF = "Hi \ud83d"
+"""Half of an emoji, as a program cuts it that counts in UTF-16."""
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: text_content(HALF),
+        lambda: text_content("Hi", TextReceived("x@s.whatsapp.net", "m0", 1, "", "", False, text=HALF, reply_to=None)),
+        lambda: reaction_content("x@s.whatsapp.net", "m0", HALF),
+        lambda: edit_content("x@s.whatsapp.net", "m0", HALF, 7),
+        lambda: deletion_content("x@s.whatsapp.net", HALF),
+    ],
+)
+def test_what_is_no_unicode_text_is_no_content(build: Callable[[], content_pb2.Message]) -> None:
+    with pytest.raises(InvalidContent, match="not Unicode text"):
+        build()
 
 
 def test_a_change_without_a_type_deletes_nothing() -> None:

@@ -305,12 +305,22 @@ def test_what_is_no_identity_key_is_not_accepted(pair: Pair, key: Any) -> None:
     assert pair.bob.to_bytes() == before
 
 
-@pytest.mark.parametrize("remote", [7, None, ("12", "interop")])
+@pytest.mark.parametrize("remote", [7, None, ("12", "interop"), b"12@interop"])
 def test_what_is_no_name_of_a_party_is_not_accepted(pair: Pair, remote: Any) -> None:
     """It would be saved as another name, or not at all."""
     before = pair.bob.to_bytes()
+    for key in (bytes(32), None):
+        with pytest.raises(ValueError, match="name of a party"):
+            pair.bob.accept_identity(remote, key)
+    assert pair.bob.to_bytes() == before
+
+
+def test_no_session_begins_with_what_is_no_name_of_a_party(pair: Pair, take_bundle: TakeBundle) -> None:
+    """Such as bytes, which a request to the server takes for a text: the state could never be saved again."""
+    bundle, before = take_bundle(SignalState.generate()), pair.bob.to_bytes()
+    remote: Any = b"12-34@interop"
     with pytest.raises(ValueError, match="name of a party"):
-        pair.bob.accept_identity(remote, bytes(32))
+        pair.bob.process_bundle(remote, bundle)
     assert pair.bob.to_bytes() == before
 
 
