@@ -15,12 +15,13 @@ import {
   type DescMethodUnary,
   type MessageInitShape,
   type MessageShape,
+  toBinary,
 } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError } from "@connectrpc/connect";
 
 import { sleep, unlessAborted } from "../asynchrony.js";
-import { refusalFromProto, ServerRefusal } from "../errors.js";
+import { refusalFromProto, ServerRefusal, sentenceOf } from "../errors.js";
 import { RefusalSchema } from "../gen/interop_api/v1/errors_pb.js";
 import type { OpenedConnection } from "./opening.js";
 
@@ -50,6 +51,7 @@ export async function unaryCall<I extends DescMessage, O extends DescMessage>(
   headers: Readonly<Record<string, string>> = {},
 ): Promise<MessageShape<O>> {
   const message = create(method.input, request);
+  encoded(method.input, message); // else it would look as if the server had refused it
   const waits = withRequestId(method.input, message) ? [...REPEAT_SECONDS] : [];
   while (true) {
     try {
@@ -65,6 +67,19 @@ export async function unaryCall<I extends DescMessage, O extends DescMessage>(
       }
       await unlessAborted(closed, sleep(wait));
     }
+  }
+}
+
+/**
+ * Returns a request as it is sent.
+ *
+ * @throws TypeError A value in it cannot be sent, such as a negative number, or half of a surrogate pair.
+ */
+export function encoded<I extends DescMessage>(kind: I, message: MessageShape<I>): Uint8Array {
+  try {
+    return toBinary(kind, message);
+  } catch (error) {
+    throw new TypeError(`this cannot be sent: ${sentenceOf(error)}`);
   }
 }
 

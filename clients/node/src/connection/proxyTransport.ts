@@ -16,12 +16,12 @@ import {
   fromBinary,
   type MessageInitShape,
   type MessageShape,
-  toBinary,
 } from "@bufbuild/protobuf";
 
 import { unlessAborted } from "../asynchrony.js";
 import { ConnectionEnded, ServerRefusal } from "../errors.js";
 import type { LoginSuccess, Stanza } from "../gen/interop_api/v1/stanza_pb.js";
+import { encoded } from "./calls.js";
 import { CAPABILITIES } from "./login.js";
 import { ProxyConnection } from "./proxyConnection.js";
 import { notWanted, type Transport } from "./transport.js";
@@ -111,7 +111,7 @@ export class ProxyTransport implements Transport {
       throw new ServerRefusal("PROXY_NOT_CONNECTED", { advice });
     }
     const name = `/${method.parent.typeName}/${method.name}`;
-    const response = await this.#connection.call(name, toBinary(method.input, create(method.input, request)));
+    const response = await this.#connection.call(name, encoded(method.input, create(method.input, request)));
     try {
       return fromBinary(method.output, response);
     } catch {

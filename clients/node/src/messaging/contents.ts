@@ -7,7 +7,7 @@
 import { randomBytes } from "node:crypto";
 
 import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
-
+import { sentenceOf } from "../errors.js";
 import {
   type Message as Content,
   MessageSchema as ContentSchema,
@@ -24,6 +24,7 @@ import type { MediaReference } from "../media/reference.js";
 import { MESSAGE_SECRET_BYTES } from "../protocol/franking.js";
 import { hide } from "../protocol/hidden.js";
 import { SHA256_BYTES } from "../protocol/sizes.js";
+import { isUnicode } from "../protocol/texts.js";
 import { contentFields, MAX_QUOTE_BYTES, unsupportedKind } from "../signal/content.js";
 import { InvalidContent } from "../signal/errors.js";
 import type { Incoming, Message } from "./events.js";
@@ -84,7 +85,7 @@ export function mediaContent(reference: MediaReference): Content {
  * @throws InvalidContent The MIME type or the name is not text that can be sent.
  */
 export function checkDescription(mimetype: string, name: string): void {
-  if (/\p{Cs}/u.test(mimetype + name)) {
+  if (!isUnicode(mimetype + name)) {
     throw new InvalidContent("the name, caption or MIME type of a file is not Unicode text");
   }
 }
@@ -140,14 +141,27 @@ export function deletionContent(peer: string, messageId: string): Content {
   return create(ContentSchema, { protocolMessage: { key, type: ProtocolMessageType.REVOKE } });
 }
 
-/** Returns a content with a message secret, the key of its reporting token (ABU-04); adds one if it has none. */
+/**
+ * Returns a content with a message secret, the key of its reporting token (ABU-04); adds one if it has none.
+ *
+ * @throws InvalidContent A value in it is not of its kind, such as a text with half of a surrogate pair.
+ */
 export function withMessageSecret(content: Content): Content {
-  const sent = clone(ContentSchema, content);
+  const sent = cloned(content);
   sent.messageContextInfo ??= create(MessageContextInfoSchema);
   if (!sent.messageContextInfo.messageSecret?.length) {
     sent.messageContextInfo.messageSecret = new Uint8Array(randomBytes(MESSAGE_SECRET_BYTES));
   }
   return sent;
+}
+
+function cloned(content: Content): Content {
+  try {
+    return clone(ContentSchema, content);
+  } catch (error) {
+    // In which each value is held to its kind: a text may not be one of Unicode.
+    throw new InvalidContent(`what is to be sent is no content: ${sentenceOf(error)}`);
+  }
 }
 
 /** Returns the message secret of a content; empty when it has none. */

@@ -10,7 +10,7 @@ import { REPEAT_SECONDS } from "../../src/connection/calls.js";
 import { MediaService } from "../../src/gen/interop_api/v1/media_pb.js";
 import { PreKeyService } from "../../src/gen/interop_api/v1/prekeys_pb.js";
 import { MessageSchema, ReceiptType } from "../../src/gen/interop_api/v1/stanza_pb.js";
-import { ClientState, ConnectionEnded, LoginRefused, log, ThirdPartyClient } from "../../src/index.js";
+import { ClientState, ConnectionEnded, LoginRefused, log, ServerRefusal, ThirdPartyClient } from "../../src/index.js";
 import type { ClientOptions } from "../../src/options.js";
 import { FalseServer, type Frame, type Session, type StanzaInit } from "./falseServer.js";
 
@@ -183,6 +183,39 @@ test("an upload and a download under which the client closes end so", { timeout:
   }
   await server.left();
   never.reject(new Error("the test is over"));
+});
+
+describe("what cannot be sent is no refusal of the server's", () => {
+  const half = "Hi \ud83d"; // of an emoji, as a program cuts it that counts in UTF-16
+
+  test("a content that is no Unicode text", async () => {
+    await using server = await FalseServer.start(delivering([]));
+    const client = clientOf(server);
+    const jid = "2-1@interop";
+    for (const send of [
+      () => client.sendText(jid, half),
+      () => client.sendReaction(jid, "1", half),
+      () => client.sendEdit(jid, "1", half),
+      () => client.sendDeletion(jid, half),
+    ]) {
+      await assert.rejects(send(), { name: "InvalidContent" });
+    }
+  });
+
+  test("a name that is none, or a number out of range", async () => {
+    await using server = await FalseServer.start(delivering([]));
+    const client = clientOf(server);
+    await client.connect();
+    for (const call of [
+      () => client.resolve(half),
+      () => client.resolve("ada", -1),
+      () => client.sendText(half, "Hi"),
+      () => client.sendEncrypted(create(MessageSchema, { id: half, toJid: "2-1@interop" })),
+    ]) {
+      await assert.rejects(call(), (error) => error instanceof Error && !(error instanceof ServerRefusal));
+    }
+    await client.close();
+  });
 });
 
 describe("what is out of range is refused where it is given", () => {
