@@ -7,7 +7,7 @@
 import { create } from "@bufbuild/protobuf";
 
 import { notWanted, type Transport } from "./connection/transport.js";
-import { ConnectionEnded, refusalFromProto, type ServerRefusal, sentenceOf } from "./errors.js";
+import { ConnectionEnded, refusalFromProto, ServerRefusal, sentenceOf } from "./errors.js";
 import type { Message as Content } from "./gen/interop_api/e2ee/v1/content_pb.js";
 import { BlockAction, IntegrityService, SpamFlow } from "./gen/interop_api/v1/integrity_pb.js";
 import { InteropService } from "./gen/interop_api/v1/interop_pb.js";
@@ -246,11 +246,12 @@ export class InteropClient {
    *
    * Sending does this by itself when there is no session.
    *
-   * @throws ServerRefusal RECIPIENT_NOT_REACHABLE or another reason per user; or the call was refused.
+   * @throws ServerRefusal RECIPIENT_NOT_REACHABLE or another reason per user; or the call was refused, or its answer is
+   *   malformed.
    */
   async takePrekeyBundle(jid: string): Promise<PreKeyBundle> {
     const { results } = await this.transport.call(PreKeyService.method.takePreKeyBundles, { jids: [jid] });
-    return bundleFrom(results[0]);
+    return bundleFrom(results[0] ?? answerMalformed());
   }
 
   /** Sends a text, as an answer to a message or on its own. See `sendMessage`. */
@@ -431,15 +432,15 @@ export class InteropClient {
    *
    * @param externalId The identifier.
    * @param integrator The partner of the user; 0 for a WhatsApp user's phone number.
-   * @throws ServerRefusal RECIPIENT_NOT_REACHABLE or another reason.
+   * @throws ServerRefusal RECIPIENT_NOT_REACHABLE or another reason; ANSWER_MALFORMED when the server names no user.
    */
   async resolve(externalId: string, integrator = 0): Promise<string> {
     const { users } = await this.transport.call(InteropService.method.resolve, { users: [{ externalId, integrator }] });
     const outcome = users[0]?.outcome;
-    if (outcome?.case !== "resolved") {
-      throw refusalFromProto(outcome?.value);
+    if (outcome?.case === "error") {
+      throw refusalFromProto(outcome.value);
     }
-    return outcome.value.jid;
+    return outcome?.value?.jid ?? answerMalformed();
   }
 
   /** Blocks a user; the server does not tell them (ABU-02). Idempotent. */
@@ -585,4 +586,8 @@ export class InteropClient {
     }
     return this.#connection;
   }
+}
+
+function answerMalformed(): never {
+  throw new ServerRefusal("ANSWER_MALFORMED", { advice: "The server's answer names nobody who was asked for." });
 }

@@ -28,7 +28,7 @@ import type { SentMessage } from "./messaging/outgoing.js";
 import type { ClientOptions } from "./options.js";
 import { encodeBase64url } from "./protocol/encoding.js";
 import type { ServerAddress } from "./protocol/endpoint.js";
-import { parseJid } from "./protocol/jid.js";
+import { INTEROP_SERVER, parseJid } from "./protocol/jid.js";
 import { PREKEY_ID_BYTES, PROTOCOL_VERSION, REGISTRATION_ID_BYTES } from "./protocol/sizes.js";
 import { KEY_TYPE } from "./protocol/xeddsaKeys.js";
 import type { ClientState, StateStore } from "./state.js";
@@ -231,11 +231,22 @@ export class ThirdPartyClient extends InteropClient {
   }
 
   async #keepJid(jid: string): Promise<string> {
+    if (!isAccount(jid)) {
+      throw new ServerRefusal("ANSWER_MALFORMED", { advice: "The server named no account of a messenger." });
+    }
     const { signal } = this.state;
     this.state.jid = jid;
     signal.confirmedSignedPrekeyId = signal.publishable.signedPrekey.keyId;
     await this.durable.commit();
     return jid;
+  }
+}
+
+function isAccount(jid: string): boolean {
+  try {
+    return parseJid(jid).server === INTEROP_SERVER;
+  } catch {
+    return false;
   }
 }
 

@@ -75,7 +75,7 @@ async function answerTo({
   ca = "",
   idleSeconds = IDLE_SECONDS,
 }: HttpRequest): Promise<IncomingMessage> {
-  const target = new URL(url);
+  const target = urlOf(url);
   const [content, described] = await contentOf(body);
   return new Promise((resolve, reject) => {
     let answer: IncomingMessage | undefined;
@@ -112,6 +112,14 @@ async function answerTo({
       call.end(content);
     }
   });
+}
+
+function urlOf(url: string): URL {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed?.protocol !== "http:" && parsed?.protocol !== "https:") {
+    throw new Unreachable(`${url} is no URL of a server`);
+  }
+  return parsed;
 }
 
 async function contentOf(

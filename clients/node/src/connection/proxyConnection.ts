@@ -3,7 +3,7 @@
 import "../protocol/texts.js";
 
 import { fromBinary } from "@bufbuild/protobuf";
-import { type RawData, WebSocket } from "ws";
+import { type ClientOptions, type RawData, WebSocket } from "ws";
 
 import { Change, type Deferred, deferred, within } from "../asynchrony.js";
 import {
@@ -110,7 +110,7 @@ export class ProxyConnection {
     // No redirect is followed: the hello holds a token, which is for one place.
     const address = url.replace(/^http/u, "ws");
     const options = { headers, maxPayload: MAX_FRAME_BYTES, perMessageDeflate: false, followRedirects: false };
-    const socket = new WebSocket(address, options);
+    const socket = socketTo(address, options);
     socket.on("error", () => undefined); // `close` follows
     const giveUp = () => socket.terminate();
     signal.addEventListener("abort", giveUp);
@@ -266,6 +266,14 @@ export class ProxyConnection {
       answer.reject(this.#end);
     }
     this.#changed.notify();
+  }
+}
+
+function socketTo(address: string, options: ClientOptions): WebSocket {
+  try {
+    return new WebSocket(address, options);
+  } catch {
+    throw new ServerRefusal("UNAVAILABLE", { advice: "The proxy cannot be reached: its URL names no host." });
   }
 }
 

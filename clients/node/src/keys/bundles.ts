@@ -13,15 +13,15 @@ const NONE = new Uint8Array();
 /**
  * Returns the bundle of one user's primary device, which comes first (KEY-08).
  *
- * @param result The server's answer for the user; undefined when it gave none.
+ * @param result The server's answer for the user.
  * @throws ServerRefusal The server returned no bundle of this user.
  */
-export function bundleFrom(result: PreKeyBundleResult | undefined): PreKeyBundle {
-  if (result?.error !== undefined) {
+export function bundleFrom(result: PreKeyBundleResult): PreKeyBundle {
+  if (result.error !== undefined) {
     throw refusalFromProto(result.error);
   }
   // A result without bundles becomes a bundle without keys, which its verification refuses.
-  const bundle = result?.bundles[0];
+  const bundle = result.bundles[0];
   return {
     registrationId: bundle?.registrationId ?? 0,
     deviceId: bundle?.device?.deviceId ?? 0,

@@ -122,6 +122,13 @@ describe("after the login", { timeout: 20_000 }, () => {
   });
 });
 
+test("a URL that names no host is that of no proxy", async () => {
+  for (const url of ["", "http://", "http://a b/", "ftp://127.0.0.1/"]) {
+    const login = { user: "bob", jid: "1-1@interop", getToken: () => Promise.resolve("token") };
+    await assert.rejects(new ProxyTransport(url, login).connect(), { name: "ServerRefusal", reason: "UNAVAILABLE" });
+  }
+});
+
 test("two that connect at the same time leave one connection", { timeout: 20_000 }, async () => {
   await withClient(
     (socket) => socket.send(LOGIN),

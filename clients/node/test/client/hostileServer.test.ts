@@ -5,6 +5,9 @@ import { describe, test } from "node:test";
 
 import { deferred } from "../../src/asynchrony.js";
 import { MAX_MESSAGE_BYTES } from "../../src/connection/opening.js";
+import { EnlistmentService } from "../../src/gen/interop_api/v1/enlistment_pb.js";
+import { InteropService } from "../../src/gen/interop_api/v1/interop_pb.js";
+import { PreKeyService } from "../../src/gen/interop_api/v1/prekeys_pb.js";
 import { ReceiptType } from "../../src/gen/interop_api/v1/stanza_pb.js";
 import { ClientState, ConnectionEnded, ThirdPartyClient } from "../../src/index.js";
 import { FalseServer, type Frame, type Session, type StanzaInit } from "./falseServer.js";
@@ -215,6 +218,26 @@ test("refusals of what nobody sent fill no more than the queue of events", { tim
     kinds,
     Array.from({ length: 10 }, () => "StanzaRefused"),
   );
+});
+
+test("an answer that names nobody is malformed", { timeout: 20_000 }, async () => {
+  let login = "";
+  await using server = await FalseServer.start(idle, (router) => {
+    router.service(InteropService, { resolve: () => ({}) });
+    router.service(PreKeyService, { takePreKeyBundles: () => ({}) });
+    router.service(EnlistmentService, {
+      enlist: () => ({ outcome: { case: "success", value: { login } } }),
+    });
+  });
+  const client = clientOf(server);
+  await client.connect();
+  await assert.rejects(client.resolve("ada"), { reason: "ANSWER_MALFORMED" });
+  await assert.rejects(client.takePrekeyBundle("2-1@interop"), { reason: "ANSWER_MALFORMED" });
+  for (login of ["", "ada", "4915112345678@s.whatsapp.net"]) {
+    await assert.rejects(client.enlist("token"), { reason: "ANSWER_MALFORMED" });
+  }
+  assert.equal(client.jid, "1-1@interop");
+  await client.close();
 });
 
 test("what comes before the login is no login", { timeout: 20_000 }, async () => {

@@ -530,6 +530,10 @@ test("an HTTP request follows no redirect, and reads no endless answer", async (
     server.close();
   }
   await assert.rejects(get("/", 100), { name: "Unreachable" });
+  for (const nowhere of ["", "http://", "http://a b/", "ftp://127.0.0.1/"]) {
+    const asking = httpRequest({ method: "GET", url: nowhere }, () => Promise.resolve());
+    await assert.rejects(asking, { name: "Unreachable" });
+  }
   const file = join(folder, "sent");
   await writeFile(file, "content");
   const put = httpRequest({ method: "PUT", url, body: { file } }, () => Promise.resolve());
