@@ -19,7 +19,11 @@ import { DuplicateMessage, TooFarInFuture } from "./errors.js";
 export const MAX_FORWARD_JUMP = 25_000;
 /** The same for a new chain in an archived session: a record has forty, and a forged message is tried with each. */
 export const MAX_ARCHIVED_JUMP = 2_000;
-/** How many secrets of missing messages a chain keeps; it forgets the oldest. As in libsignal. */
+/**
+ * How many secrets of missing messages a chain keeps, and all archived sessions of a record together; the oldest go.
+ *
+ * As in libsignal, which keeps as many for each chain of each archived session. Those would be saved with every delivery.
+ */
 export const MAX_SKIPPED_KEYS = 2_000;
 
 const SALT = new Uint8Array(32);
@@ -132,10 +136,18 @@ export class ReceivingChain {
     for (const [counter, secret] of step.skipped) {
       this.skipped.set(counter, secret);
     }
-    const tooMany = Math.max(0, this.skipped.size - MAX_SKIPPED_KEYS);
-    for (const oldest of [...this.skipped.keys()].slice(0, tooMany)) {
+    this.keepNewest(MAX_SKIPPED_KEYS);
+    this.chainKey = step.chainKey;
+  }
+
+  /** Forgets the oldest secrets of missing messages beyond a count; returns how many are left. */
+  keepNewest(count: number): number {
+    for (const oldest of this.skipped.keys()) {
+      if (this.skipped.size <= count) {
+        break;
+      }
       this.skipped.delete(oldest);
     }
-    this.chainKey = step.chainKey;
+    return this.skipped.size;
   }
 }

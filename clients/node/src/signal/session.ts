@@ -7,7 +7,7 @@
  */
 
 import { decryptAesCbc, type Entropy, encryptAesCbc, equalBytes } from "../protocol/primitives.js";
-import { MAX_ARCHIVED_JUMP, MAX_FORWARD_JUMP } from "./chain.js";
+import { MAX_ARCHIVED_JUMP, MAX_FORWARD_JUMP, MAX_SKIPPED_KEYS } from "./chain.js";
 import { BadMac, InvalidMessage, InvalidSession, NoSession, TooFarInFuture } from "./errors.js";
 import { SignalMessage } from "./messages.js";
 import type { DoubleRatchet } from "./ratchet.js";
@@ -119,8 +119,18 @@ export class SessionRecord {
 
   /** Makes a session, new or archived, the current one; forgets the oldest beyond the bound. */
   promote(session: Session): void {
+    if (this.sessions[0] === session) {
+      return;
+    }
     const others = this.sessions.filter((other) => other !== session);
     this.sessions = [session, ...others].slice(0, 1 + MAX_ARCHIVED_SESSIONS);
+    // The archived ones together keep as many keys as one chain: a party may begin as many sessions as it likes.
+    let room = MAX_SKIPPED_KEYS;
+    for (const archived of this.sessions.slice(1)) {
+      for (const chain of archived.ratchet.receivingChains.toReversed()) {
+        room -= chain.keepNewest(room);
+      }
+    }
   }
 
   /** Returns the session that this base key (32 bytes) names, if the record has it. */

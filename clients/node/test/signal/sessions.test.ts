@@ -193,6 +193,26 @@ describe("more than one session", () => {
     assert(steps > 0 && steps <= MAX_FORWARD_JUMP + 1, `${steps} steps of chains`);
   });
 
+  test("keys of missing messages are bounded, however many sessions there are", () => {
+    const pair = Pair.begun();
+    const early: Ciphertext[] = [];
+    for (let number = 0; number < MAX_ARCHIVED_SESSIONS; number += 1) {
+      pair.alice.processBundle(BOB, takeBundle(pair.bob));
+      early.push(pair.toBob("early"));
+      pair.lose(MAX_SKIPPED_KEYS - 1);
+      pair.bobReads(pair.toBob());
+    }
+    const sessions = pair.bob.records.get(ALICE)?.sessions ?? [];
+    const skipped = sessions.flatMap(({ ratchet }) => ratchet.receivingChains.map((chain) => chain.skipped.size));
+    assert.equal(
+      skipped.reduce((sum, count) => sum + count, 0),
+      2 * MAX_SKIPPED_KEYS,
+    );
+    assert.equal(pair.bobReads(early.at(-1) as Ciphertext), "early");
+    assert.equal(pair.bobReads(early.at(-2) as Ciphertext), "early");
+    assert.throws(() => pair.bobReads(early[0] as Ciphertext), DuplicateMessage);
+  });
+
   test("a side that lost its sessions can begin again with the same identity", () => {
     const pair = Pair.begun().restored();
     pair.alice.deleteSession(BOB);

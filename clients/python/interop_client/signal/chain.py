@@ -24,7 +24,10 @@ Each costs an HMAC before the message can be authenticated, so this bounds the c
 MAX_ARCHIVED_JUMP = 2_000
 """The same for a new chain in an archived session: a record has forty, and a forged message is tried with each."""
 MAX_SKIPPED_KEYS = 2_000
-"""How many secrets of missing messages a chain keeps; it forgets the oldest. As in libsignal."""
+"""How many secrets of missing messages a chain keeps, and all archived sessions of a record together; the oldest go.
+
+As in libsignal, which keeps as many for each chain of each archived session. Those would be saved with every delivery.
+"""
 
 _SALT = bytes(32)
 
@@ -118,6 +121,11 @@ class ReceivingChain:
         """Applies a step after its message was authenticated: deletes the key of the message for good."""
         self.skipped.pop(step.counter, None)
         self.skipped.update(step.skipped)
-        for oldest in list(islice(self.skipped, max(0, len(self.skipped) - MAX_SKIPPED_KEYS))):
-            del self.skipped[oldest]
+        self.keep_newest(MAX_SKIPPED_KEYS)
         self.chain_key = step.chain_key
+
+    def keep_newest(self, count: int) -> int:
+        """Forgets the oldest secrets of missing messages beyond a count; returns how many are left."""
+        for oldest in list(islice(self.skipped, max(0, len(self.skipped) - count))):
+            del self.skipped[oldest]
+        return len(self.skipped)

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from interop_client.signal.chain import MAX_ARCHIVED_JUMP, MAX_FORWARD_JUMP, MessageKeys
+from interop_client.signal.chain import MAX_ARCHIVED_JUMP, MAX_FORWARD_JUMP, MAX_SKIPPED_KEYS, MessageKeys
 from interop_client.signal.errors import BadMac, InvalidMessage, InvalidSession, NoSession, TooFarInFuture
 from interop_client.signal.keys import Entropy
 from interop_client.signal.messages import Authentication, Header, SignalMessage
@@ -107,6 +107,14 @@ class SessionRecord:
         if not self.sessions or self.sessions[0] is not session:
             others = [other for other in self.sessions if other is not session]
             self.sessions = [session, *others][: 1 + MAX_ARCHIVED_SESSIONS]
+            self._bound_skipped_keys()
+
+    def _bound_skipped_keys(self) -> None:
+        """Leaves the archived sessions together as many as one chain: a party may begin as many as it likes."""
+        room = MAX_SKIPPED_KEYS
+        for archived in self.sessions[1:]:
+            for chain in reversed(archived.ratchet.receiving_chains):
+                room -= chain.keep_newest(room)
 
     def begun_with(self, base_key: bytes) -> Session | None:
         """Returns the session that this base key (32 bytes) names, if the record has it."""

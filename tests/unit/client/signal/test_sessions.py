@@ -196,6 +196,28 @@ def test_keys_of_missing_messages_are_bounded_and_the_oldest_go_first(pair: Pair
     assert bob_reads(pair, messages[10]) == b"to bob"
 
 
+def test_keys_of_missing_messages_are_bounded_however_many_sessions_there_are(
+    pair: Pair, take_bundle: TakeBundle
+) -> None:
+    """The archived ones keep 2,000 together, the newest: all are saved with every delivery, whoever it is from."""
+    early, late = list[Ciphertext](), list[Ciphertext]()
+    for _ in range(MAX_ARCHIVED_SESSIONS):
+        pair.alice.process_bundle(BOB, take_bundle(pair.bob))
+        early.append(to_bob(pair))
+        lose(pair, MAX_SKIPPED_KEYS - 2)
+        late.append(to_bob(pair))
+        assert bob_reads(pair, to_bob(pair)) == b"to bob"
+    record = pair.bob.records[ALICE]
+    skipped = [len(chain.skipped) for each in record.sessions for chain in each.ratchet.receiving_chains]
+    print(
+        f"{sum(skipped)} keys of missing messages in {len(record.sessions)} sessions, {len(pair.bob.to_bytes())} bytes"
+    )
+    assert sum(skipped) == 2 * MAX_SKIPPED_KEYS
+    assert bob_reads(pair, early[-1]) == bob_reads(pair, late[-2]) == b"to bob"
+    with pytest.raises(DuplicateMessage):
+        bob_reads(pair, early[0])
+
+
 def test_without_a_session_nothing_is_encrypted_or_decrypted(pair: Pair) -> None:
     """Neither for a stranger, nor after the session was deleted, nor before the initiator has spoken."""
     message = to_bob(pair)
