@@ -25,13 +25,14 @@ export interface ClientOptions {
   readonly sendsDeliveredReceipts?: boolean;
   /**
    * How many events may wait for the application before the client opens no further deliveries, at least 1. 10,000 by
-   * default.
+   * default. The client logs a warning when it waits first.
    */
   readonly eventCapacity?: number;
   /**
    * Awaited for each event before the client acks its delivery. An application that must not lose a message stores it
    * here. It is awaited for one delivery at a time, also when it connects anew. A delivery that it has not finished
-   * when it crashes comes again, so it should recognise messages by sender and id.
+   * when it crashes comes again, so it should recognise messages by sender and id. Each event is among `events()`
+   * afterwards, and has to be taken there, too.
    */
   readonly onEvent?: (event: Event) => Promise<void>;
   /**

@@ -29,11 +29,13 @@ class ClientOptions:
     sends_delivered_receipts: bool = True
     """Whether the client tells senders that their messages have arrived."""
     event_capacity: int = 10_000
-    """How many events may wait for the application before the client opens no further deliveries, at least 1."""
+    """How many events may wait for the application before the client opens no further deliveries, at least 1. The
+    client logs a warning when it waits first."""
     on_event: Callable[[Event], Awaitable[None]] | None = None
     """Awaited for each event before the client acks its delivery. An application that must not lose a message stores it
     here. It is awaited for one delivery at a time, also when it connects anew. A delivery that it has not finished when
-    it crashes comes again, so it should recognise messages by sender and id."""
+    it crashes comes again, so it should recognise messages by sender and id. Each event is among `events()` afterwards,
+    and has to be taken there, too."""
     find_sent: FindSent | None = None
     """Finds the content sent to a JID under an id, to send it again, when it is not among the last 512 of this process.
     An application that keeps `SentMessage.content` can find it even after a restart. The client applies the edits and

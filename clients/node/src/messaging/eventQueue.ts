@@ -2,6 +2,7 @@
 
 import { Change, type Deferred, deferred, within } from "../asynchrony.js";
 import { ConnectionEnded } from "../errors.js";
+import { log } from "../log.js";
 import type { Event } from "./events.js";
 
 /** Says whether an event is the wanted one. */
@@ -19,13 +20,19 @@ export class EventQueue {
   readonly #changed = new Change();
   #isClosed = false;
   #isBounded = true;
+  #hasTold = false;
 
   /** @param capacity How many events may wait before `room` waits. */
   constructor(private readonly capacity: number) {}
 
   /** Waits for room. There is always room while a `take` waits: the next event may be the wanted one. */
   async room(): Promise<void> {
-    await this.#changed.until(() => !this.#isBounded || this.#events.length < this.capacity || this.#waiters.size > 0);
+    const hasRoom = () => !this.#isBounded || this.#events.length < this.capacity || this.#waiters.size > 0;
+    if (!hasRoom() && !this.#hasTold) {
+      this.#hasTold = true; // an application that has only `onEvent` would not know why nothing comes any more
+      log.warn(`no more is delivered until the application takes one of ${this.#events.length} events`);
+    }
+    await this.#changed.until(hasRoom);
   }
 
   /** Gives an event to the `take` that waits for it, or keeps it. Never refuses an event: `room` is the bound. */

@@ -26,7 +26,15 @@ import {
   type Stanza,
   StanzaSchema,
 } from "../../src/gen/interop_api/v1/stanza_pb.js";
-import { ClientState, ConnectionEnded, DurableState, harmlessName, StateFile, TimeoutError } from "../../src/index.js";
+import {
+  ClientState,
+  ConnectionEnded,
+  DurableState,
+  harmlessName,
+  log,
+  StateFile,
+  TimeoutError,
+} from "../../src/index.js";
 import { MediaType } from "../../src/media/crypto.js";
 import { wholeCharacters } from "../../src/media/fileNames.js";
 import {
@@ -100,7 +108,8 @@ describe("the queue of events", () => {
     );
   });
 
-  test("there is room again once one is taken", async () => {
+  test("there is room again once one is taken; that there was none is told once", async (context) => {
+    const warn = context.mock.method(log, "warn", () => undefined);
     const queue = new EventQueue(1);
     queue.put(end(1));
     let hasRoom = false;
@@ -111,6 +120,11 @@ describe("the queue of events", () => {
     assert.equal(hasRoom, false);
     await queue.take(() => true, 0);
     await room;
+    queue.put(end(2));
+    const again = queue.room();
+    queue.liftBound();
+    await again;
+    assert.equal(warn.mock.callCount(), 1);
   });
 
   test("what is useless later is not kept in a full one, whoever waits for something else", async () => {

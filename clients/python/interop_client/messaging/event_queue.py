@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple, TypeVar, overload
@@ -11,6 +12,8 @@ from interop_client.messaging.events import Event
 
 E = TypeVar("E")
 Predicate = Callable[[Event], bool]
+
+_log = logging.getLogger(__name__)
 
 
 class _Arrived(NamedTuple):
@@ -34,12 +37,16 @@ class EventQueue:
         self._waiters: list[tuple[Predicate, asyncio.Future[_Arrived]]] = []
         self._is_closed = False
         self._is_bounded = True
+        self._has_told = False
         self._room = asyncio.Event()
         self._room.set()
 
     async def room(self) -> None:
         """Waits for room. There is always room while a `take` waits: the next event may be the wanted one."""
         while self._is_bounded and len(self._events) >= self._capacity and not self._waiters:
+            if not self._has_told:  # an application that has only `on_event` would not know why nothing comes any more
+                self._has_told = True
+                _log.warning("no more is delivered until the application takes one of %d events", len(self._events))
             self._room.clear()
             await self._room.wait()
 

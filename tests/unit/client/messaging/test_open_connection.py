@@ -377,9 +377,9 @@ async def test_a_client_connects_again_and_goes_on(
 
 
 async def test_answers_come_through_while_nobody_takes_events(
-    transport: ScriptedTransport, state: ClientState, alice: Alice
+    transport: ScriptedTransport, state: ClientState, alice: Alice, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With a full queue deliveries wait, unacked; a ping is still answered."""
+    """With a full queue deliveries wait, unacked, which is logged once; a ping is still answered."""
     async with InteropClient(transport, state, options=ClientOptions(event_capacity=2)) as bob:
         transport.deliver(*(alice.delivery(str(number)) for number in range(5)))
         pinging = asyncio.create_task(bob.ping())
@@ -389,6 +389,7 @@ async def test_answers_come_through_while_nobody_takes_events(
         assert transport.acked == []
         taken = [event.text async for event in _first(bob, 5)]
     assert taken == [str(number) for number in range(5)]
+    assert caplog.text.count("no more is delivered until the application takes one of 2 events") == 1
 
 
 async def _first(client: InteropClient, count: int) -> AsyncIterator[TextReceived]:
