@@ -183,7 +183,7 @@ export class StateFile implements StateStore {
       await rm(fresh, { force: true }).catch(() => undefined);
       throw error;
     }
-    await using(await open(folder, "r"), (opened) => opened.sync()); // without it, the new name may be lost
+    await syncFolder(folder); // without it, the new name may be lost
   }
 }
 
@@ -242,6 +242,19 @@ async function whereItLeads(path: string): Promise<string> {
     }
     at = resolve(folder, next);
   }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  let opened: FileHandle;
+  try {
+    opened = await open(folder, "r");
+  } catch (error) {
+    if (codeOf(error) === "EACCES") {
+      return; // it may be written and not read, and so not be synced: the new state is there all the same
+    }
+    throw error;
+  }
+  await using(opened, (file) => file.sync());
 }
 
 /** Removes what killed writers have left beside a path; a folder that may be written and not read keeps it. */

@@ -239,7 +239,10 @@ def _remove_unheld(left: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # it may be written and not read, and so not be synced: the new state is there all the same
+        return
     try:
         os.fsync(descriptor)
     finally:

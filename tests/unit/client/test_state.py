@@ -159,6 +159,22 @@ def test_where_there_are_no_locks_a_state_is_saved_all_the_same(
     assert sorted(path.name for path in tmp_path.iterdir()) == [".bob.0123abcd.new", "bob"]
 
 
+def test_in_a_folder_that_may_be_written_and_not_read_a_state_is_saved_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had been replaced, and then the save failed."""
+    open_file = os.open
+
+    def guarded(path: Path, flags: int, *mode: int) -> int:
+        if Path(path).is_dir():
+            raise PermissionError
+        return open_file(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", guarded)
+    StateFile(tmp_path / "bob").save(b"new")
+    assert (tmp_path / "bob").read_bytes() == b"new"
+
+
 async def test_a_commit_returns_when_the_state_of_its_moment_is_saved() -> None:
     state, store = ClientState.generate(), MemoryStore()
     durable = DurableState(state, store)
