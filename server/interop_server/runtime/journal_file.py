@@ -1,11 +1,11 @@
 """The journal as a file of JSON lines: keeps every entry, so that an operator can compare runs; knows no decision."""
 
-import json
 import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from interop_protocol.printable import json_line
 from interop_server.core.journal import Journal, JournalEntry
 from interop_server.core.troubles import JOURNAL_FILE, Troubles
 
@@ -14,13 +14,16 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def journal_line(entry: JournalEntry) -> str:
-    """Returns an entry as one line of JSON, without its empty fields; equal entries give equal bytes."""
-    return json.dumps({name: value for name, value in entry._asdict().items() if value != ""}, ensure_ascii=False)
+    """Returns an entry as one line of JSON, without its empty fields; equal entries give equal bytes.
+
+    In printable ASCII: people read the file on a terminal, and clients wrote some of what stands there.
+    """
+    return json_line({name: value for name, value in entry._asdict().items() if value != ""})
 
 
 def missed_line(missed: int) -> str:
     """Returns the line that stands in place of entries that could not be written."""
-    return json.dumps({"missed": missed})
+    return json_line({"missed": missed})
 
 
 class JournalFile:

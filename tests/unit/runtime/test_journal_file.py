@@ -39,6 +39,20 @@ async def test_entries_are_lines_at_once(tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) == 2
 
 
+@pytest.mark.requirement("SIM-06", "SIM-07")
+async def test_a_terminal_obeys_nothing_in_the_file(tmp_path: Path) -> None:
+    """Clients choose what they address: it reads back as it was, in printable ASCII and on one line."""
+    path = tmp_path / "journal"
+    journal = frozen_journal()
+    file = JournalFile.open(path, journal, Troubles())
+    subject = "\x9b31m\x7f\u202e\u2028\x85forged@x"
+    journal.refuse(Refusal(Reason.USER_VISIBLE_IDENTIFIER), "1-2@interop", "PreKeyService.TakePreKeyBundles", subject)
+    await file.close()
+    [line] = path.read_text().splitlines()
+    assert line.isascii() and line.isprintable()
+    assert json.loads(line)["subject"] == subject
+
+
 async def test_a_second_run_goes_on_in_the_same_file(tmp_path: Path) -> None:
     """A restarted server appends; a seed repeats every byte."""
     path = tmp_path / "journal"
