@@ -1,7 +1,8 @@
 """Text from outside as a terminal may show it: what commands it, or changes how the rest is read, is escaped.
 
 Whoever prints a name, an id, an address or a message that somebody else chose prints it through `printable`, and an
-object as JSON through `json_line`. Otherwise it could colour, move, hide and forge lines.
+object as JSON through `json_line`; likewise whoever writes a file that people read. Otherwise it could colour, move,
+hide and forge lines.
 """
 
 import json
@@ -26,9 +27,19 @@ def printable(text: str) -> str:
     return "".join(character if _is_printable(character) else _escaped(character) for character in text)
 
 
+def printable_lines(text: str) -> str:
+    """Returns a text of several lines with each as `printable` returns it, and blanks for tabs."""
+    return "\n".join(printable(line.expandtabs()) for line in text.replace("\r\n", "\n").split("\n"))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Returns a value as JSON in printable ASCII, on many lines with an indent; it reads back as what it was."""
+    return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
+
+
 def json_line(value: Any) -> str:
-    """Returns a value as one line of JSON in printable ASCII; it reads back as what it was."""
-    return json.dumps(value).replace("\x7f", "\\u007f")
+    """Returns a value as one line of JSON, as `json_text`."""
+    return json_text(value)
 
 
 class PrintableLog:

@@ -11,7 +11,7 @@ from interop_admin.commands.common import Commands, Number
 from interop_conformance.options import RUN, SELECTION, options, require_words, run_to_the_end, settings_of
 from interop_conformance.output import adapt, echo
 from interop_conformance.partner_cli import partner
-from interop_protocol.printable import printable
+from interop_protocol.printable import json_text, printable
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -136,11 +136,11 @@ def diff(old: Path, new: Path, as_json: bool) -> None:
     except ReportUnusable as error:
         raise click.UsageError(str(error)) from error
     if as_json:
-        click.echo(json.dumps([change.shown() for change in found], indent=1))
+        click.echo(json_text([change.shown() for change in found], indent=1))
     else:
         for change in found:
             word = "worse " if change.is_worse else "better"
-            click.echo(f"{word} {printable(change.id)}: {change.old} → {change.new}")
+            click.echo(printable(f"{word} {change.id}: {change.old} → {change.new}"))
         click.echo(f"{len(found)} differences", err=True)
     sys.exit(1 if any(change.is_worse for change in found) else 0)
 

@@ -1,7 +1,6 @@
 """How a run ends: its report, its exit status, and what Ctrl-C does; knows no subject."""
 
 import asyncio
-import json
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,6 +13,7 @@ from interop_conformance.report.files import FolderUnusable, prepare, write
 from interop_conformance.settings import Settings, WrongUse
 from interop_conformance.terminal import Terminal
 from interop_conformance.verdict import Result, Run, expected
+from interop_protocol.printable import json_line
 
 CONFORMANT, NOT_CONFORMANT, WRONG_USE, KIT_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit statuses."""
@@ -78,7 +78,7 @@ def finish(run: Run, results: list[Result], settings: Settings, reasons: Mapping
             terminal.say(str(error))
             status = KIT_FAILED
     terminal.end(run, "" if settings.report is None else str(settings.report))
-    if settings.as_json and not echo(json.dumps(document_of(run), ensure_ascii=False)):
+    if settings.as_json and not echo(json_line(document_of(run))):
         terminal.say("The report could not be printed on stdout.")
         status = KIT_FAILED
     return status

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interop_protocol.printable import PrintableLog, is_printable, json_line, printable
+from interop_protocol.printable import PrintableLog, is_printable, json_line, json_text, printable, printable_lines
 
 HOSTILE = {
     "a colour": ("\x1b[31mred", r"\x1b[31mred"),
@@ -50,6 +50,15 @@ def test_nothing_shown_is_a_control(text: str) -> None:
         assert not any(each in shown for each in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
     assert json.loads(json_line({"text": text})) == {"text": text}
     assert json_line({"text": text}).isascii()
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_lines_stay_and_each_is_escaped(name: str) -> None:
+    """Those of a log end as they do on any system, and begin where they did."""
+    text, shown = HOSTILE[name]
+    lines = text.replace("\n", " ")
+    assert printable_lines(f"first\r\n\t{lines}\n") == f"first\n        {printable(lines)}\n"
+    assert json_text({"a": text}, indent=1).replace("\n", "").isprintable(), shown
 
 
 def test_a_log_is_flushed_with_its_stream() -> None:

@@ -1,6 +1,8 @@
-"""Writes a run's report into its folder; knows no format."""
+"""Writes a run's report into its folder; knows no format.
 
-import json
+Subjects name themselves, and what they do and say stands in each file: none has what a terminal or a page would obey.
+"""
+
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +14,7 @@ from interop_conformance.report.html import html_of
 from interop_conformance.report.junit import junit_of
 from interop_conformance.report.summary import badge_of, markdown_of
 from interop_conformance.verdict import Run
+from interop_protocol.printable import json_text
 
 NAMES = ("report.json", "junit.xml", "ctrf.json", "report.html", "summary.md", "badge.json")
 
@@ -65,4 +68,4 @@ def write(run: Run, folder: Path) -> None:
 
 
 def _json(document: dict[str, Any]) -> str:
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    return json_text(document, indent=1) + "\n"

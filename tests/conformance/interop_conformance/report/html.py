@@ -9,6 +9,7 @@ import jinja2
 from interop_conformance.ledger import areas, requirements
 from interop_conformance.report.summary import verdict_line
 from interop_conformance.verdict import Result, Run, Verdict
+from interop_protocol.printable import printable_lines
 
 MAX_ENTRIES = 400
 """Most entries of a wire or a journal on the page; report.json has them all."""
@@ -16,6 +17,7 @@ MAX_ENTRIES = 400
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("interop_conformance.report", "."),
     autoescape=True,  # subjects name themselves, and what they send is on the page
+    finalize=lambda value: printable_lines(value) if type(value) is str else value,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -4,6 +4,7 @@ from typing import Any
 
 from interop_conformance.check import MILESTONES, Level
 from interop_conformance.verdict import Run, Verdict
+from interop_protocol.printable import printable_lines
 
 _SHOWN = 50
 """Most failures in a summary."""
@@ -63,6 +64,7 @@ def badge_of(run: Run) -> dict[str, Any]:
 
 def _plain(text: str) -> str:
     """Returns a text that is no Markdown, and stays in its cell."""
+    text = printable_lines(text)
     for mark in "\\`*_{}[]<>#|~":
         text = text.replace(mark, f"\\{mark}" if mark not in "<>" else {"<": "&lt;", ">": "&gt;"}[mark])
     return " ".join(text.split())
