@@ -20,6 +20,7 @@ import { AdminService, DevicePlatform } from "../src/gen/interop_api/admin/v1alp
 import { IdentifierType, PartnerStatus } from "../src/gen/interop_api/v1/interop_pb.js";
 import type { ClientOptions } from "../src/options.js";
 import { type Endpoint, endpointFromReadyLine } from "../src/protocol/endpoint.js";
+import { printable } from "../src/protocol/printable.js";
 import { ClientState, type StateStore } from "../src/state.js";
 import { ThirdPartyClient } from "../src/thirdParty.js";
 import { WhatsAppClient } from "../src/whatsapp.js";
@@ -82,9 +83,9 @@ export function endpoint(): Endpoint {
 /** Prints a sentence if its claim is true, or else ends the sample with it. */
 export function expect(claim: boolean, sentence: string): void {
   if (!claim) {
-    throw new Error(`NOT SO: ${sentence}`);
+    throw new Error(`NOT SO: ${printable(sentence)}`);
   }
-  console.log(sentence);
+  console.log(printable(sentence));
 }
 
 /** Returns the command `interopsim` that the variable INTEROPSIM_COMMAND names, or the checkout's, or one on the PATH. */

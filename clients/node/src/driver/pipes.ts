@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { Change, within } from "../asynchrony.js";
 import { sentenceOf } from "../errors.js";
 import type { DriveRequest, DriveResponse } from "../gen/interop_api/conformance/v1/driver_pb.js";
+import { printable } from "../protocol/printable.js";
 import { Driver } from "./driver.js";
 import { delimited, MessageMalformed, readRequests } from "./frames.js";
 
@@ -36,7 +37,7 @@ export async function driveOverPipes(): Promise<number> {
     if (!(error instanceof MessageMalformed)) {
       throw error;
     }
-    process.stderr.write(`Error: ${sentenceOf(error)}\n`);
+    process.stderr.write(`Error: ${printable(sentenceOf(error))}\n`);
     return MALFORMED;
   } finally {
     await output.flush();

@@ -13,6 +13,7 @@
  * | `digest` | hashes by which client and server compare keys, device lists and blocklists |
  * | `franking` | the tokens that make a message reportable |
  * | `certificates` | the chain that certifies the server's static key |
+ * | `printable` | text from outside as a terminal may show it |
  * | `noise` | the handshake of the chat channel, and the frames after it |
  *
  * A function that needs randomness or the time takes it as an argument.
@@ -28,5 +29,6 @@ export * from "./jid.js";
 export * from "./kemKeys.js";
 export * from "./noise.js";
 export { type Entropy, randomBytes } from "./primitives.js";
+export { printable, printableLines } from "./printable.js";
 export * from "./sizes.js";
 export { KEY_TYPE, signXeddsa, verifySignedPrekey, verifyXeddsa } from "./xeddsaKeys.js";
