@@ -27,3 +27,11 @@ def check_address(text: str, field: str = "") -> Jid:
         return parse_jid(text)
     except JidError as error:
         raise Refusal(_REASONS.get(error.reason, Reason.ADDRESS_MALFORMED), field=field) from error
+
+
+def plain_jid(text: str) -> str:
+    """Returns the one form of a JID, in which accounts are known; what is no JID stays as it is."""
+    try:
+        return parse_jid(text).text
+    except JidError:
+        return text

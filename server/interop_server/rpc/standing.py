@@ -8,7 +8,7 @@ from interop_server.core.abuse.reports import Reports
 from interop_server.core.abuse.standing import scripted_sanction
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import OPERATOR
-from interop_server.core.model import ExternalUser, Sanction, SanctionKind
+from interop_server.core.model import Sanction, SanctionKind
 from interop_server.core.ports import Clock
 from interop_server.rpc.calls import Context
 from interop_server.rpc.convert.enums import known
@@ -54,7 +54,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
             account = await self._standing.account(request.jid)
             account_id, user = account.account_id, account.external_user
         elif request.external_id:
-            user = ExternalUser(request.integrator, request.external_id)
+            user = await self._standing.person(request.integrator, request.external_id)
         else:
             raise _nobody_named()
         await self._standing.lift(user, OPERATOR, *SanctionKind, account_id=account_id)
@@ -68,7 +68,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
         if request.jid:
             records = self._audit.of_account(request.jid)
         elif request.external_id:
-            records = self._audit.of_person(ExternalUser(request.integrator, request.external_id))
+            records = self._audit.of_person(request.integrator, request.external_id)
         else:
             raise _nobody_named()
         async for record in records:

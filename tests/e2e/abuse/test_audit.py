@@ -92,6 +92,10 @@ async def test_of_nobody_there_is_nothing(world: World) -> None:
             assert [record async for record in world.admin.audit_account(jid)]
     with refused("REQUEST_MALFORMED"):
         assert [record async for record in world.admin.audit_account()]
+    with refused("NOT_REGISTERED"):
+        assert [record async for record in world.admin.audit_account(integrator=1_000, external_id="nobody")]
+    with refused("REQUEST_MALFORMED"):
+        assert [record async for record in world.admin.audit_account(integrator=world.integrator, external_id="a b")]
 
 
 async def test_an_operator_reads_it_on_the_command_line(world: World, tmp_path: Path) -> None:

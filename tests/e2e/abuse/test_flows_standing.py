@@ -102,7 +102,7 @@ async def test_a_ban_for_good_is_the_persons(world: World) -> None:
         assert await refused(over_http) == "BANNED"
     await world.third_party("carol")
 
-    await world.admin.lift_sanctions(integrator=world.integrator, external_id="bob")
+    await world.admin.lift_sanctions(integrator=world.integrator, external_id=" Bob")
     assert await new_device.enlist(world.partner.issue_token("bob")) == bob.jid
 
 
@@ -167,6 +167,10 @@ async def test_a_script_must_make_sense(world: World) -> None:
                 await world.admin.get_standing(jid)
         with refusal_of("NOT_REGISTERED"):
             await world.admin.lift_sanctions("bob")
+        with refusal_of("NOT_REGISTERED"):
+            await world.admin.lift_sanctions(integrator=1_000, external_id="bob")
+        with refusal_of("REQUEST_MALFORMED"):
+            await world.admin.lift_sanctions(integrator=world.integrator, external_id="bo b")
     await bob.ping()
 
 

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from interop_server.core.abuse.challenges import Challenges
 from interop_server.core.abuse.store import StoreForAbuse
+from interop_server.core.accounts import named_person
+from interop_server.core.addressing import plain_jid
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.limits import Limits
@@ -309,6 +311,7 @@ class Audit:
         Raises:
             Refusal: NOT_REGISTERED when nothing is kept.
         """
+        jid = plain_jid(jid)
         account = await self.store.accounts.get(jid)
         if account is None and not await self.store.audit.list_rows("given_jid", ("jid",), (None, jid, None), (0, 1)):
             raise Refusal(Reason.NOT_REGISTERED, "there is no such account", requirement="ABU-08")
@@ -317,8 +320,13 @@ class Audit:
         for record in () if account is None else await self._in_memory(account):
             yield record
 
-    async def of_person(self, user: ExternalUser) -> AsyncIterator[list[KeptField]]:
-        """Yields every record that is kept about a person, whether or not they have an account."""
+    async def of_person(self, integrator: int, external_id: str) -> AsyncIterator[list[KeptField]]:
+        """Yields every record that is kept about a person, by their identifier, whether or not they have an account.
+
+        Raises:
+            Refusal: NOT_REGISTERED when there is no such partner, or REQUEST_MALFORMED.
+        """
+        user = await named_person(self.store.partners, integrator, external_id, "ABU-08")
         account = await self.store.accounts.get_by_external_id(*user)
         if account is not None:
             async for record in self.of_account(account.jid):

@@ -6,7 +6,7 @@ A sanction holds for a person, not an account: a user who deletes their account 
 from dataclasses import dataclass
 
 from interop_server.core.abuse.store import StoreForAbuse
-from interop_server.core.accounts import registered_account
+from interop_server.core.accounts import named_person, registered_account
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, SECOND_MS, Limits
@@ -63,6 +63,14 @@ class Standing:
             Refusal: NOT_REGISTERED.
         """
         return await registered_account(self.store.accounts, jid, "ABU-05")
+
+    async def person(self, integrator: int, external_id: str) -> ExternalUser:
+        """Returns a person by their identifier, who may have no account: sanctions outlive it.
+
+        Raises:
+            Refusal: NOT_REGISTERED when there is no such partner, or REQUEST_MALFORMED.
+        """
+        return await named_person(self.store.partners, integrator, external_id, "ABU-05")
 
     async def sanctions(self, user: ExternalUser) -> list[Sanction]:
         """Returns the sanctions in force, by kind."""

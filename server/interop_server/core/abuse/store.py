@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from interop_server.core.model import Account, Challenge, Complaints, ExternalUser, Sanction, SanctionKind
-from interop_server.core.shared_store import AccountStore, MailboxStore, SentMessageStore
+from interop_server.core.shared_store import AccountStore, MailboxStore, PartnerStore, SentMessageStore
 
 KeptValue = int | str | bytes | None
 """The value of one stored field."""
@@ -168,6 +168,9 @@ class StoreForAbuse(Protocol):
 
     @property
     def new_chats(self) -> NewChatStore: ...
+
+    @property
+    def partners(self) -> PartnerStore: ...
 
     @property
     def reports(self) -> ReportStore: ...

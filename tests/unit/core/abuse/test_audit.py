@@ -10,8 +10,16 @@ from interop_server.core.errors import Reason
 from interop_server.core.journal import OPERATOR
 from interop_server.core.limits import DAY_MS
 from interop_server.core.messages import ReportedMessage
-from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, Sanction, SanctionKind, SpamFlow
-from tests.unit.core.world import BATS, ClientKeys, World, message, refused
+from interop_server.core.model import (
+    Account,
+    ConnectionFacts,
+    ConnectionMode,
+    IdentifierType,
+    Sanction,
+    SanctionKind,
+    SpamFlow,
+)
+from tests.unit.core.world import BATS, OWLS, ClientKeys, World, message, partner, refused
 
 pytestmark = pytest.mark.requirement("ABU-08")
 
@@ -82,14 +90,36 @@ async def test_contents_and_secrets_are_not_shown(world: World) -> None:
 async def test_an_account_is_shown_by_its_person_too(world: World) -> None:
     """And what is left of somebody who has none any more: a JID, and how they stand."""
     _, ada = await a_life(world)
-    by_person = [record async for record in world.audit.of_person(ada.external_user)]
+    by_person = [record async for record in world.audit.of_person(*ada.external_user)]
     assert by_person == await audit(world, ada)
     world.connections.known.clear()
     await world.deletion.delete(ada)
     assert [record[0].place for record in await audit(world, ada)] == ["blocked", "given_jid"]
-    left = [record async for record in world.audit.of_person(ada.external_user)]
+    left = [record async for record in world.audit.of_person(*ada.external_user)]
     assert [record[0].place for record in left] == ["counted_report", "sanction"]
     assert values(left, "counted_report", "reporter_sha256") == ["another user"]
+
+
+@pytest.mark.requirement("OPT-08")
+async def test_a_person_is_found_by_any_form_of_their_name(world: World) -> None:
+    """And an account by any form of its JID: it must not be said of anybody that nothing is kept, when something is."""
+    await world.register(partner(OWLS, identifier_type=IdentifierType.PHONE))
+    ada, owl = await world.enlisted("Ren\u00e9"), await world.enlisted("+49 1511 234 5678", OWLS)
+    user = await world.whatsapp_user("+491511234567")
+    for account, forms in (
+        (ada, ("ren\u00e9", "Ren\u00e9", " RENE\u0301 ")),
+        (owl, ("4915112345678", "+49 1511 2345678")),
+        (user, ("491511234567", "+49 (1511) 234567")),
+    ):
+        kept = await audit(world, account)
+        for form in forms:
+            assert [record async for record in world.audit.of_person(account.integrator, form)] == kept, form
+        with_device = account.jid.replace("@", ":0@")
+        assert [record async for record in world.audit.of_account(with_device)] == kept
+    with refused(Reason.REQUEST_MALFORMED, "ENL-02"):
+        assert [record async for record in world.audit.of_person(BATS, "a b")]
+    with refused(Reason.NOT_REGISTERED, "ABU-08"):
+        assert [record async for record in world.audit.of_person(999, "ren\u00e9")]
 
 
 async def test_whoever_never_was_is_not_shown(world: World) -> None:

@@ -6,8 +6,8 @@ from interop_server.core.abuse.standing import MAX_SANCTION_SECONDS, SUB_CODES, 
 from interop_server.core.errors import Reason
 from interop_server.core.journal import OPERATOR
 from interop_server.core.limits import DAY_MS, SECOND_MS
-from interop_server.core.model import Account, Sanction, SanctionKind
-from tests.unit.core.world import NOW_MS, ClientKeys, World, refused, token
+from interop_server.core.model import Account, ExternalUser, Sanction, SanctionKind
+from tests.unit.core.world import BATS, NOW_MS, ClientKeys, World, refused, token
 
 LOCK, TEMPORARY_BAN, BAN = SanctionKind
 
@@ -35,6 +35,21 @@ async def test_a_temporary_ban_ends_by_itself(world: World, sub_code: int) -> No
             await world.logins.log_in(world.login(account))
         world.clock.advance(1)
         assert await world.logins.log_in(world.login(account)) == account
+
+
+@pytest.mark.requirement("ABU-05", "OPT-08")
+async def test_a_person_is_the_same_in_any_form_of_their_name(world: World) -> None:
+    """An operator who is told that a ban is lifted has not named somebody else."""
+    ada = await world.enlisted("Ren\u00e9")
+    await impose(world, await world.standing.account(ada.jid.replace("@", ":0@")), BAN)
+    await world.deletion.delete(ada)
+    person = await world.standing.person(BATS, "RENE\u0301")
+    assert person == ada.external_user and await world.standing.sanctions(person)
+    assert await world.standing.person(0, "+49 1511 234567") == ExternalUser(0, "491511234567")
+    with refused(Reason.REQUEST_MALFORMED, "ENL-02"):
+        await world.standing.person(BATS, "")
+    with refused(Reason.NOT_REGISTERED, "ABU-05"):
+        await world.standing.person(999, "ren\u00e9")
 
 
 @pytest.mark.requirement("ABU-05")

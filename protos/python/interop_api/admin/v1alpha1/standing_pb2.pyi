@@ -254,7 +254,7 @@ class LiftSanctionsRequest(_message.Message):
     integrator: _builtins.int
     """The partner: 1 to 999; 0 for a WhatsApp user."""
     external_id: _builtins.str
-    """The normalised user-visible identifier; for a WhatsApp user the number's digits."""
+    """The user-visible identifier; for a WhatsApp user the phone number. In any form, as in Resolve (OPT-08)."""
     def __init__(
         self,
         *,
@@ -301,7 +301,7 @@ class AuditAccountRequest(_message.Message):
     integrator: _builtins.int
     """The partner: 1 to 999; 0 for a WhatsApp user."""
     external_id: _builtins.str
-    """The normalised user-visible identifier; for a WhatsApp user the number's digits."""
+    """The user-visible identifier; for a WhatsApp user the phone number. In any form, as in Resolve (OPT-08)."""
     def __init__(
         self,
         *,

@@ -106,7 +106,7 @@ class StandingServiceServicer:
         Repeat: safe; also lifts sanctions imposed in between.
         Bounds: request: one person. Response: empty.
         Capability: none.
-        Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
+        Errors: NOT_REGISTERED (no such account, no such partner), REQUEST_MALFORMED (nobody is named, or by no identifier).
         Source: ABU-05.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -125,7 +125,8 @@ class StandingServiceServicer:
         Bounds: request: one person. Response: a stream, one message of at most a few KiB for each record: as many as are
         kept.
         Capability: none.
-        Errors: NOT_REGISTERED (there is and was no such account), REQUEST_MALFORMED.
+        Errors: NOT_REGISTERED (there is and was no such account; no such partner), REQUEST_MALFORMED (nobody is named, or by
+        no identifier).
         Source: ABU-08.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

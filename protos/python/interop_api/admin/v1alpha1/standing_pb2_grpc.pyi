@@ -70,7 +70,7 @@ class StandingServiceStub:
     Repeat: safe; also lifts sanctions imposed in between.
     Bounds: request: one person. Response: empty.
     Capability: none.
-    Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
+    Errors: NOT_REGISTERED (no such account, no such partner), REQUEST_MALFORMED (nobody is named, or by no identifier).
     Source: ABU-05.
     """
     AuditAccount: _grpc.UnaryStreamMultiCallable[_standing_pb2.AuditAccountRequest, _standing_pb2.AuditAccountResponse]
@@ -85,7 +85,8 @@ class StandingServiceStub:
     Bounds: request: one person. Response: a stream, one message of at most a few KiB for each record: as many as are
     kept.
     Capability: none.
-    Errors: NOT_REGISTERED (there is and was no such account), REQUEST_MALFORMED.
+    Errors: NOT_REGISTERED (there is and was no such account; no such partner), REQUEST_MALFORMED (nobody is named, or by
+    no identifier).
     Source: ABU-08.
     """
 
@@ -131,7 +132,7 @@ class StandingServiceAsyncStub(StandingServiceStub):
     Repeat: safe; also lifts sanctions imposed in between.
     Bounds: request: one person. Response: empty.
     Capability: none.
-    Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
+    Errors: NOT_REGISTERED (no such account, no such partner), REQUEST_MALFORMED (nobody is named, or by no identifier).
     Source: ABU-05.
     """
     AuditAccount: _aio.UnaryStreamMultiCallable[_standing_pb2.AuditAccountRequest, _standing_pb2.AuditAccountResponse]  # type: ignore[assignment]
@@ -146,7 +147,8 @@ class StandingServiceAsyncStub(StandingServiceStub):
     Bounds: request: one person. Response: a stream, one message of at most a few KiB for each record: as many as are
     kept.
     Capability: none.
-    Errors: NOT_REGISTERED (there is and was no such account), REQUEST_MALFORMED.
+    Errors: NOT_REGISTERED (there is and was no such account; no such partner), REQUEST_MALFORMED (nobody is named, or by
+    no identifier).
     Source: ABU-08.
     """
 
@@ -207,7 +209,7 @@ class StandingServiceServicer(metaclass=_abc_1.ABCMeta):
         Repeat: safe; also lifts sanctions imposed in between.
         Bounds: request: one person. Response: empty.
         Capability: none.
-        Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
+        Errors: NOT_REGISTERED (no such account, no such partner), REQUEST_MALFORMED (nobody is named, or by no identifier).
         Source: ABU-05.
         """
 
@@ -228,7 +230,8 @@ class StandingServiceServicer(metaclass=_abc_1.ABCMeta):
         Bounds: request: one person. Response: a stream, one message of at most a few KiB for each record: as many as are
         kept.
         Capability: none.
-        Errors: NOT_REGISTERED (there is and was no such account), REQUEST_MALFORMED.
+        Errors: NOT_REGISTERED (there is and was no such account; no such partner), REQUEST_MALFORMED (nobody is named, or by
+        no identifier).
         Source: ABU-08.
         """
 

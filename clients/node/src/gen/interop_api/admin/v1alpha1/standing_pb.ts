@@ -205,7 +205,7 @@ export type LiftSanctionsRequest = Message<"interop_api.admin.v1alpha1.LiftSanct
   integrator: number;
 
   /**
-   * The normalised user-visible identifier; for a WhatsApp user the number's digits.
+   * The user-visible identifier; for a WhatsApp user the phone number. In any form, as in Resolve (OPT-08).
    *
    * @generated from field: string external_id = 3;
    */
@@ -255,7 +255,7 @@ export type AuditAccountRequest = Message<"interop_api.admin.v1alpha1.AuditAccou
   integrator: number;
 
   /**
-   * The normalised user-visible identifier; for a WhatsApp user the number's digits.
+   * The user-visible identifier; for a WhatsApp user the phone number. In any form, as in Resolve (OPT-08).
    *
    * @generated from field: string external_id = 3;
    */
@@ -429,7 +429,7 @@ export const StandingService: GenService<{
    * Repeat: safe; also lifts sanctions imposed in between.
    * Bounds: request: one person. Response: empty.
    * Capability: none.
-   * Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
+   * Errors: NOT_REGISTERED (no such account, no such partner), REQUEST_MALFORMED (nobody is named, or by no identifier).
    * Source: ABU-05.
    *
    * @generated from rpc interop_api.admin.v1alpha1.StandingService.LiftSanctions
@@ -451,7 +451,8 @@ export const StandingService: GenService<{
    * Bounds: request: one person. Response: a stream, one message of at most a few KiB for each record: as many as are
    * kept.
    * Capability: none.
-   * Errors: NOT_REGISTERED (there is and was no such account), REQUEST_MALFORMED.
+   * Errors: NOT_REGISTERED (there is and was no such account; no such partner), REQUEST_MALFORMED (nobody is named, or by
+   * no identifier).
    * Source: ABU-08.
    *
    * @generated from rpc interop_api.admin.v1alpha1.StandingService.AuditAccount
