@@ -112,7 +112,7 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
     (chain, {"MAX_FORWARD_JUMP": 25_000, "MAX_ARCHIVED_JUMP": 2_000, "MAX_SKIPPED_KEYS": 2_000}),
     (kem, {"SEED_BYTES": 64}),
     (keys, {"ENCODED_KEY_BYTES": 33}),
-    (content, {"MAX_QUOTE_BYTES": 16_384, "_SUPPORTED_CHANGES": (0, 14)}),
+    (content, {"MAX_QUOTE_BYTES": 16_384, "MAX_CONTENT_BYTES": 97_280, "_SUPPORTED_CHANGES": (0, 14)}),
     (signal_messages, {"SESSION_VERSION": 3, "MAC_BYTES": 8, "MAX_MESSAGE_BYTES": 1_048_576, "_BLOCK_BYTES": 16}),
     (ratchet, {"MAX_RECEIVING_CHAINS": 5}),
     (session, {"MAX_ARCHIVED_SESSIONS": 40, "_BLOCK_BITS": 128}),

@@ -181,7 +181,7 @@ export class ThirdPartyClient extends InteropClient {
    * @param path The image file.
    * @param host Stores the encrypted blob.
    * @param facts What to say of it.
-   * @throws InvalidContent The caption or the MIME type is not text that can be sent.
+   * @throws InvalidContent The caption or the MIME type is not text that can be sent, or too long.
    * @throws ServerRefusal As `sendMessage`, with its other errors, and those of the host.
    */
   async sendImage(to: string, path: string, host: MediaHost, facts: ImageFacts = {}): Promise<SentMessage> {

@@ -165,7 +165,7 @@ export class WhatsAppClient extends InteropClient {
    * @param path The file; the recipient sees its name, made harmless as in `fileNames`, but not its folder.
    * @param mimetype Of the file.
    * @param progress Called with how much of the blob was sent.
-   * @throws InvalidContent The MIME type is not text that can be sent.
+   * @throws InvalidContent The MIME type is not text that can be sent, or too long.
    * @throws ServerRefusal The server refused the upload; or as `sendMessage`, with its other errors.
    */
   async sendDocument(

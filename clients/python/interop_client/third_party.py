@@ -185,7 +185,7 @@ class ThirdPartyClient(InteropClient):
 
         Raises:
             OSError: The file cannot be read.
-            InvalidContent: The caption or the MIME type is not text that can be sent.
+            InvalidContent: The caption or the MIME type is not text that can be sent, or too long.
             ServerRefusal: As `send_message`, with its other exceptions.
         """
         check_description(MediaType.IMAGE, mimetype, caption)

@@ -191,7 +191,7 @@ class WhatsAppClient(InteropClient):
 
         Raises:
             OSError: The file cannot be read.
-            InvalidContent: The MIME type is not text that can be sent.
+            InvalidContent: The MIME type is not text that can be sent, or too long.
             ServerRefusal: The server refused the upload; or as `send_message`, with its other exceptions.
         """
         name = harmless_name(path.name)

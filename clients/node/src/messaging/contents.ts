@@ -25,11 +25,13 @@ import { MESSAGE_SECRET_BYTES } from "../protocol/franking.js";
 import { hide } from "../protocol/hidden.js";
 import { SHA256_BYTES } from "../protocol/sizes.js";
 import { isUnicode } from "../protocol/texts.js";
-import { contentFields, MAX_QUOTE_BYTES, unsupportedKind } from "../signal/content.js";
+import { contentFields, MAX_QUOTE_BYTES, serializeMessage, unsupportedKind } from "../signal/content.js";
 import { InvalidContent } from "../signal/errors.js";
 import type { Incoming, Message } from "./events.js";
 
 const NONE = new Uint8Array();
+/** Longer than the path of any blob that is uploaded. */
+const LONGEST_PATH = "/".repeat(512);
 
 /** Returns the content of a text, as an answer to a message or on its own. */
 export function textContent(text: string, replyTo?: Message): Content {
@@ -82,12 +84,16 @@ export function mediaContent(reference: MediaReference): Content {
 /**
  * Checks what is said of a file, before it is uploaded.
  *
- * @throws InvalidContent The MIME type or the name is not text that can be sent.
+ * @throws InvalidContent The MIME type or the name is not text that can be sent, or too long.
  */
 export function checkDescription(mimetype: string, name: string): void {
   if (!isUnicode(mimetype + name)) {
     throw new InvalidContent("the name, caption or MIME type of a file is not Unicode text");
   }
+  const digest = new Uint8Array(SHA256_BYTES);
+  const encrypted = { plaintextSha256: digest, plaintextLength: Number.MAX_SAFE_INTEGER, ciphertextSha256: digest };
+  const reference = { mediaKey: digest, directPath: LONGEST_PATH, encrypted, mimetype, name };
+  serializeMessage(mediaContent({ mediaType: MediaType.IMAGE, ...reference }));
 }
 
 /** Returns the content of a media message with another blob, for a file that was uploaded again (MED-08). */

@@ -22,6 +22,11 @@ export const EPHEMERAL_FIELD = 40;
 export const MAX_TEXT_BYTES = 65_536;
 /** Longest quote of a text, in bytes of UTF-8: the longest answer to the longest text still fits (MSG-11). */
 export const MAX_QUOTE_BYTES = 16_384;
+/**
+ * Longest content, serialised. Padded, and in the first message of a session, it still fits into a ciphertext (MSG-11):
+ * so what was sent in a session can be sent again in a new one.
+ */
+export const MAX_CONTENT_BYTES = 97_280;
 
 const CONTEXT_FIELD = MessageSchema.field.messageContextInfo.number;
 const KINDS: ReadonlyMap<number, string> = new Map([
@@ -75,7 +80,7 @@ export function padAtRandom(plaintext: Uint8Array, entropy: Entropy = randomByte
  * Returns a message as a plaintext without padding, as a reporting token covers it.
  *
  * @throws UnsupportedContent: The message has a content that third-party chats do not support (MSG-12).
- * @throws InvalidContent: The message does not have exactly one content field, or a text is too long.
+ * @throws InvalidContent: The message does not have exactly one content field, or a text or the whole is too long.
  */
 export function serializeMessage(message: Message): Uint8Array {
   const unsupported = unsupportedKind(message) ?? unknownFields(message)[0];
@@ -83,7 +88,11 @@ export function serializeMessage(message: Message): Uint8Array {
     throw new UnsupportedContent(`third-party chats do not support this: ${unsupported}`);
   }
   check(message);
-  return toBinary(MessageSchema, message);
+  const serialized = toBinary(MessageSchema, message);
+  if (serialized.length > MAX_CONTENT_BYTES) {
+    throw new InvalidContent(`a content has more than ${MAX_CONTENT_BYTES} bytes`);
+  }
+  return serialized;
 }
 
 /**

@@ -23,6 +23,7 @@ export {
   contentFields,
   decodeMessage,
   encodeMessage,
+  MAX_CONTENT_BYTES,
   MAX_QUOTE_BYTES,
   MAX_TEXT_BYTES,
   padAtRandom,

@@ -6,8 +6,16 @@ import { describe, test } from "node:test";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 
 import { MessageSchema } from "../../src/gen/interop_api/e2ee/v1/content_pb.js";
-import { MAX_PADDING_BYTES, MAX_TEXT_BYTES, pad } from "../../src/signal/content.js";
-import { decodeMessage, encodeMessage, InvalidContent, UnsupportedContent, unpad } from "../../src/signal/index.js";
+import { checkDescription } from "../../src/messaging/contents.js";
+import { MAX_CONTENT_BYTES, MAX_PADDING_BYTES, MAX_TEXT_BYTES, pad } from "../../src/signal/content.js";
+import {
+  decodeMessage,
+  encodeMessage,
+  InvalidContent,
+  serializeMessage,
+  UnsupportedContent,
+  unpad,
+} from "../../src/signal/index.js";
 
 describe("padding", () => {
   test("every length comes off again", () => {
@@ -71,6 +79,19 @@ describe("contents", () => {
   test("the longest text is sent", () => {
     const message = create(MessageSchema, { conversation: "é".repeat(MAX_TEXT_BYTES / 2) });
     assert.deepEqual(decodeMessage(encodeMessage(message)), message);
+  });
+
+  test("what would be too long for the first message of a session is not sent, and a file not uploaded", () => {
+    for (const name of ["imageMessage", "videoMessage"] as const) {
+      const sized = (length: number) => create(MessageSchema, { [name]: { caption: "c".repeat(length) } });
+      const room = MAX_CONTENT_BYTES - toBinary(MessageSchema, sized(MAX_TEXT_BYTES)).length + MAX_TEXT_BYTES;
+      assert.equal(serializeMessage(sized(room)).length, MAX_CONTENT_BYTES);
+      assert.throws(() => encodeMessage(sized(room + 1)), InvalidContent);
+      assert.equal(decodeMessage(pad(toBinary(MessageSchema, sized(room + 1)), 1))[name]?.caption?.length, room + 1);
+    }
+    checkDescription("image/png", "c".repeat(MAX_TEXT_BYTES));
+    assert.throws(() => checkDescription("image/png", "c".repeat(MAX_CONTENT_BYTES)), InvalidContent);
+    assert.throws(() => checkDescription("m".repeat(MAX_CONTENT_BYTES), ""), InvalidContent);
   });
 
   test("what third-party chats do not support is not sent", () => {

@@ -25,7 +25,7 @@ from interop_client.messaging.events import (
     TextReceived,
     Unsupported,
 )
-from interop_client.signal.content import MAX_QUOTE_BYTES, content_fields, unsupported_kind
+from interop_client.signal.content import MAX_QUOTE_BYTES, content_fields, serialize_message, unsupported_kind
 from interop_client.signal.errors import InvalidContent
 from interop_protocol.franking import MESSAGE_SECRET_BYTES
 from interop_protocol.sizes import SHA256_BYTES
@@ -38,6 +38,8 @@ _MEDIA_TYPES = {
 }
 _NAME_FIELDS = {"image_message": "caption", "document_message": "file_name", "video_message": "caption"}
 _FIELDS = {media_type: field for field, media_type in _MEDIA_TYPES.items()}
+_LONGEST_FILE, _LONGEST_PATH = (1 << 63) - 1, "/" * 512
+"""More than what there is of a file once it is uploaded."""
 
 P = ParamSpec("P")
 
@@ -105,12 +107,15 @@ def check_description(media_type: MediaType, mimetype: str, name: str) -> None:
     """Checks what is said of a file, before it is uploaded.
 
     Raises:
-        InvalidContent: The MIME type or the name is not text that can be sent.
+        InvalidContent: The MIME type or the name is not text that can be sent, or too long.
     """
+    digest = bytes(SHA256_BYTES)
+    encrypted = EncryptedMedia(digest, _LONGEST_FILE, digest)
     try:
-        media_content(MediaReference(media_type, "/", b"", EncryptedMedia(b"", 0, b""), mimetype, name))
+        content = media_content(MediaReference(media_type, _LONGEST_PATH, digest, encrypted, mimetype, name))
     except ValueError as error:
         raise InvalidContent("the name, caption or MIME type of a file is not Unicode text") from error
+    serialize_message(content)
 
 
 def with_blob(

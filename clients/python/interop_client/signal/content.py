@@ -21,6 +21,9 @@ MAX_TEXT_BYTES = 65_536
 """Longest text, in UTF-8."""
 MAX_QUOTE_BYTES = 16_384
 """Longest quote of a text, in UTF-8: the longest answer to the longest text still fits into a ciphertext (MSG-11)."""
+MAX_CONTENT_BYTES = 97_280
+"""Longest content, serialised. Padded, and in the first message of a session, it still fits into a ciphertext (MSG-11):
+so what was sent in a session can be sent again in a new one."""
 
 
 _FIELDS = {STICKER_FIELD: "STICKER", EPHEMERAL_FIELD: "DISAPPEARING_MESSAGES"}
@@ -65,12 +68,15 @@ def serialize_message(message: content_pb2.Message) -> bytes:
 
     Raises:
         UnsupportedContent: The message has a content that third-party chats do not support (MSG-12).
-        InvalidContent: The message does not have exactly one content field, or a text is too long.
+        InvalidContent: The message does not have exactly one content field, or a text or the whole is too long.
     """
     if (kind := unsupported_kind(message)) is not None or _unknown_fields(message):
         raise UnsupportedContent(f"third-party chats do not support this: {kind or _unknown_fields(message)}")
     _check(message)
-    return message.SerializeToString()
+    serialized = message.SerializeToString()
+    if len(serialized) > MAX_CONTENT_BYTES:
+        raise InvalidContent(f"a content has more than {MAX_CONTENT_BYTES:,} bytes")
+    return serialized
 
 
 def encode_message(message: content_pb2.Message, entropy: Entropy = os.urandom) -> bytes:
