@@ -48,9 +48,9 @@ class Endpoint(ServerAddress):
                 bytes.fromhex(facts["root_public_key"]),
                 _address(facts["http"]),
                 _address(facts["admin"]),
-                facts.get("admin_token", ""),
+                _text(facts.get("admin_token", "")),
                 _address(facts.get("metrics", "")),
-                ca=facts.get("ca", ""),
+                ca=_text(facts.get("ca", "")),
             )
         except (KeyError, TypeError) as error:
             raise ValueError("this is not the ready line of a server") from error
@@ -65,6 +65,12 @@ class Endpoint(ServerAddress):
             "root_public_key": self.root_public_key.hex(),
             **{name: value for name, value in optional.items() if value},
         }
+
+
+def _text(text: object) -> str:
+    if not isinstance(text, str):
+        raise ValueError("this is not the ready line of a server")
+    return text
 
 
 def _address(text: object) -> str:

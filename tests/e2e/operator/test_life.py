@@ -111,6 +111,11 @@ async def test_status_shows_what_runs_and_how_it_is(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("INTEROPSIM", json.dumps(ready))
     [gone] = json.loads((await run(tmp_path, "status", "--json")).stdout)["simulators"]
     assert gone["health"] == "silent"
+    unnamed = {name: value for name, value in ready.items() if name not in ("pid", "version")}
+    for more, told in (({}, "version unknown, pid unknown"), ({"pid": "\x1b[2J\x9b\u202e"}, r"pid \x1b[2J\x9b\u202e")):
+        monkeypatch.setenv("INTEROPSIM", json.dumps(unnamed | more))
+        shown = await run(tmp_path, "status")
+        assert shown.code == FAILED and told in shown.stdout and shown.stderr == ""
 
 
 async def test_check_is_an_exit_status(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def test_a_ready_line_says_where_users_and_operator_go() -> None:
             json.dumps(READY),
             json.dumps({**READY, "root_public_key": "no hex"}),
         ),
+        *(json.dumps({**READY, "root_public_key": "", name: 1}) for name in ("ca", "admin_token")),
         *(json.dumps({**READY, "root_public_key": "", "admin": admin}) for admin in ("\x1b[31m", "a'; b", "a\nb", 1)),
     ],
     ids=lambda line: line[:8] + line[-30:],

@@ -110,7 +110,8 @@ def _node_facts(node: "NodeStatistics") -> dict[str, Any]:
 def _print(facts: dict[str, Any]) -> None:
     name, uptime = facts.get("name", "that of INTEROPSIM"), facts.get("uptime_seconds")
     since = "" if uptime is None else f", up {uptime:.0f} s"
-    click.echo(f"{name}: {facts['health']}{since}, version {printable(str(facts.get('version')))}, pid {facts['pid']}")
+    told = {word: printable(str(facts.get(word, "unknown"))) for word in ("version", "pid")}
+    click.echo(f"{name}: {facts['health']}{since}, version {told['version']}, pid {told['pid']}")
     places = {_SHOWN_AS.get(each, each): facts[each] for each in _PLACES if facts.get(each)}
     width = max(map(len, places), default=0)
     for place, address in places.items():
