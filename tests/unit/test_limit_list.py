@@ -95,6 +95,9 @@ AT_ODDS: list[tuple[dict[str, int], dict[str, int], str]] = [
     ({"keepalive_seconds": 179, "silent_seconds": 180}, {"keepalive_seconds": 180}, "silent_seconds"),
     ({"mailbox_days": 60, "sent_message_days": 60}, {"mailbox_days": 61}, "mailbox_days"),
     ({"report_days": 60, "sent_message_days": 60}, {"report_days": 61}, "report_days"),
+    ({"media_days": 60, "sent_message_days": 60}, {"media_days": 61}, "media_days"),
+    ({"max_mailbox_bytes": 98_304}, {"max_mailbox_bytes": 98_303}, "max_ciphertext_bytes"),
+    ({"repeat_bytes": 2_097_152, "repeat_total_bytes": 2_097_152}, {"repeat_total_bytes": 2_097_151}, "repeat_bytes"),
     ({"connected_note_seconds": 86_400, "unenlist_days": 1}, {"connected_note_seconds": 86_401}, "unenlist_days"),
     ({"remembered_prekeys": 20_000, "stored_prekeys": 20_000}, {"remembered_prekeys": 19_999}, "remembered_prekeys"),
     ({"temporary_ban_hours": 438_000, "temporary_bans": 2}, {"temporary_ban_hours": 438_001}, "temporary_bans"),
@@ -117,6 +120,11 @@ def test_all_limits_that_cannot_work_together_are_told_of() -> None:
     sentences = conflicts(Limits(**wrong))  # type: ignore[arg-type]
     assert len(sentences) == len(AT_ODDS)
     assert all(name in sentence for (*_, name), sentence in zip(AT_ODDS, sentences, strict=True))
+
+
+def test_a_mailbox_that_is_always_full_can_be_had() -> None:
+    """For a client's test of what it does then."""
+    assert conflicts(limits_from(["max_mailbox_bytes=0"])) == []
 
 
 @pytest.mark.parametrize("bans", [0, 1])

@@ -143,6 +143,7 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
         "RUN_ID_BYTES": 4, "DEFAULT_NODE": "node-1",
     }),
     (limits, {
+        "LONGEST_REPEATABLE_BYTES": 1_048_576,
         "SECOND_MS": 1_000, "HOUR_MS": 3_600_000, "DAY_MS": 86_400_000, "STANZA_OVERHEAD_BYTES": 512,
         "LEAST_UPLOAD_BYTES": 65_536,
         "EARLIEST_TIME_MS": 946_684_800_000, "LATEST_TIME_MS": 253_402_300_799_999,

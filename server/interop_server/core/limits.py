@@ -50,6 +50,9 @@ STANZA_OVERHEAD_BYTES = 512
 LEAST_UPLOAD_BYTES = 65_536
 """What an upload counts as at least: its file, its row and its name cost more than a few bytes. MED-07; policy."""
 
+LONGEST_REPEATABLE_BYTES = 1 << 20
+"""More than what an answer takes up that is remembered for a repetition: 256 bundles with KEM prekeys (SIM-01)."""
+
 STEADY = "the same, for each second after the burst"
 
 
@@ -151,9 +154,23 @@ class Limits:
         600, SECONDS, "SIM-01", "how long a call's answer is remembered for a repetition under its request id", "policy"
     )
     repeat_answers: int = limit(100, COUNT, "SIM-01", "how many are remembered of one caller", "policy", scope=NODE)
-    repeat_bytes: int = limit(4 << 20, BYTES, "SIM-01", "how much is remembered of one caller", "policy", scope=NODE)
+    repeat_bytes: int = limit(
+        4 << 20,
+        BYTES,
+        "SIM-01",
+        "how much is remembered of one caller",
+        "policy",
+        least=LONGEST_REPEATABLE_BYTES,
+        scope=NODE,
+    )
     repeat_total_bytes: int = limit(
-        64 << 20, BYTES, "SIM-01", "how much is remembered of all callers", "policy", scope=NODE
+        64 << 20,
+        BYTES,
+        "SIM-01",
+        "how much is remembered of all callers",
+        "policy",
+        least=LONGEST_REPEATABLE_BYTES,
+        scope=NODE,
     )
     prekeys_low_count: int = limit(
         10,
@@ -605,6 +622,21 @@ def conflicts(limits: Limits) -> list[str]:
             limits.sent_message_days < limits.report_days,
             f"sent_message_days={limits.sent_message_days} forgets messages that can be reported: keep it at least "
             f"report_days={limits.report_days}.",
+        ),
+        (
+            limits.sent_message_days < limits.media_days,
+            f"sent_message_days={limits.sent_message_days} forgets messages whose blobs are still kept: keep it at "
+            f"least media_days={limits.media_days}.",
+        ),
+        (
+            0 < limits.max_mailbox_bytes < limits.max_ciphertext_bytes,
+            f"max_mailbox_bytes={limits.max_mailbox_bytes} never has room for the longest message: keep it at least "
+            f"max_ciphertext_bytes={limits.max_ciphertext_bytes}, or 0 for mailboxes that are always full.",
+        ),
+        (
+            limits.repeat_total_bytes < limits.repeat_bytes,
+            f"repeat_total_bytes={limits.repeat_total_bytes} is less than what one caller may have remembered: keep "
+            f"it at least repeat_bytes={limits.repeat_bytes}.",
         ),
         (
             limits.connected_note_seconds * SECOND_MS > limits.unenlist_ms,

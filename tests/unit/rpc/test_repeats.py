@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from interop_api.v1 import integrity_pb2
+from interop_api.v1 import errors_pb2, integrity_pb2, prekeys_pb2, stanza_pb2
+from interop_protocol.sizes import KEM_PUBLIC_KEY_BYTES, MAX_BUNDLE_USERS, MAX_JID_CHARACTERS, MAX_PREKEY_ID
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
-from interop_server.core.limits import Limits
+from interop_server.core.limits import LONGEST_REPEATABLE_BYTES, Limits, about
 from interop_server.rpc.calls import Call
 from interop_server.rpc.repeats import Repeats
 from interop_server.runtime.rng import SeededRng
@@ -259,3 +260,35 @@ async def test_answers_are_bounded_in_bytes() -> None:
 async def test_an_answer_that_is_too_long_is_given_once() -> None:
     scene = Scene(Limits(repeat_bytes=ANSWER - 1))
     assert await scene.ask("a") != await scene.ask("a")
+
+
+@pytest.mark.requirement("SIM-01", "SIM-07")
+async def test_the_longest_answer_is_remembered_at_the_least_that_can_be_set() -> None:
+    """Bundles of as many people as a request can name, each with KEM prekeys: none is taken twice."""
+    device = stanza_pb2.DeviceAddress(jid="x" * MAX_JID_CHARACTERS, device_id=99)
+    signed = prekeys_pb2.SignedPreKey(key_id=MAX_PREKEY_ID, public_key=bytes(32), signature=bytes(64))
+    kem = prekeys_pb2.KemPreKey(key_id=MAX_PREKEY_ID, public_key=bytes(KEM_PUBLIC_KEY_BYTES), signature=bytes(64))
+    bundle = prekeys_pb2.PreKeyBundle(
+        registration_id=2**32 - 1,
+        device=device,
+        identity_key=bytes(32),
+        signed_prekey=signed,
+        one_time_prekey=prekeys_pb2.OneTimePreKey(key_id=MAX_PREKEY_ID, public_key=bytes(32)),
+        kem_prekey=kem,
+        kem_is_last_resort=True,
+    )
+    refusal = errors_pb2.Refusal(reason=2**31 - 1, advice="x" * 500, request_id="x" * 64, requirement="KEY-14")
+    each = prekeys_pb2.PreKeyBundleResult(jid="x" * MAX_JID_CHARACTERS, bundles=[bundle], error=refusal)
+    answer = prekeys_pb2.TakePreKeyBundlesResponse(results=[each] * MAX_BUNDLE_USERS)
+    assert LONGEST_REPEATABLE_BYTES == about("repeat_bytes").least == about("repeat_total_bytes").least
+    scene, times = Scene(Limits(repeat_bytes=LONGEST_REPEATABLE_BYTES)), []
+
+    async def take() -> prekeys_pb2.TakePreKeyBundlesResponse:
+        times.append(1)
+        return answer
+
+    for _ in range(2):
+        call = Call(FromGrpc(), METHODS["PreKeyService.TakePreKeyBundles"], scene.journal)  # type: ignore[arg-type]
+        call.actor = "100-1@interop"
+        assert await scene.repeats.answer(call, "a", REQUEST, take) == answer
+    assert len(times) == 1
