@@ -1,5 +1,6 @@
 """Who takes part: a messenger and people of WhatsApp, as a file in TOML says; opens no connection."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
+from interop_protocol.printable import is_printable
 from interop_protocol.toml_text import read_toml
 
 HABITS = ("none", "echo", "script", "late", "block", "chatter", "rotate")
@@ -122,8 +124,8 @@ def parse_cast(text: str) -> Cast:
         raise CastWrong(f"{len(people)} people are too many: at most {MAX_PEOPLE}.")
     cast = Cast(_read_partner(partner), tuple(read_role(table) for table in people))
     for what, values in (
-        ("name", [role.name.casefold() for role in cast.people]),
-        ("phone number", [role.phone_number for role in cast.people]),
+        ("name", [form_of_name(role.name) for role in cast.people]),
+        ("phone number", [form_of_number(role.phone_number) for role in cast.people]),
     ):
         value, count = Counter(values).most_common(1)[0] if values else ("", 0)
         if count > 1:
@@ -139,7 +141,7 @@ def read_role(table: dict[str, Any]) -> Role:
     """
     role: Role = _read(Role, "a person", table)
     who = f"the person {role.name!r}"
-    if not 0 < len(role.name) <= MAX_NAME or not role.name.isprintable() or any(map(str.isspace, role.name)):
+    if not 0 < len(role.name) <= MAX_NAME or not is_printable(role.name) or any(map(str.isspace, role.name)):
         raise CastWrong(f"{who}: a name has 1 to {MAX_NAME} printable characters, without blanks.")
     if "@" in role.name or "/" in role.name:
         raise CastWrong(f"{who}: a name has neither `@` nor `/`.")
@@ -156,6 +158,16 @@ def read_role(table: dict[str, Any]) -> Role:
     if role.habit in ("script", "chatter") and not role.lines:
         raise CastWrong(f"{who}: the habit {role.habit} needs `lines`, a list of texts.")
     return role
+
+
+def form_of_name(name: str) -> str:
+    """Returns the form in which names are compared: composed and in lower case. Nothing is folded: ß is not ss."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).lower())
+
+
+def form_of_number(phone_number: str) -> str:
+    """Returns the form in which phone numbers are compared: `+` and digits, however they are grouped."""
+    return "+" + "".join(character for character in phone_number if character in "0123456789")
 
 
 def _read_partner(table: dict[str, Any]) -> PartnerRole:

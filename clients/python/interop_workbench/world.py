@@ -15,7 +15,7 @@ from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
 from interop_client.errors import ServerRefusal
 from interop_protocol.endpoint import Endpoint
-from interop_workbench.cast import MAX_PEOPLE, Cast, Role, or_else
+from interop_workbench.cast import MAX_PEOPLE, Cast, Role, form_of_name, form_of_number, or_else
 from interop_workbench.habits import habit_of
 from interop_workbench.person import NotPossible, Person, Surroundings
 from partner_server import PartnerServer, PartnerSettings, SigningKeys
@@ -113,8 +113,10 @@ class World:
         Raises:
             NotPossible: There is nobody of that name.
         """
+        number = form_of_number(name) if name.startswith("+") else ""
         for person in self._people.values():
-            if name.casefold() == person.role.name.casefold() or name in (person.phone.phone_number, person.phone.jid):
+            own = (form_of_name(person.role.name), person.phone.jid, form_of_number(person.phone.phone_number))
+            if form_of_name(name) == own[0] or name == own[1] or number == own[2]:
                 return person
         names = ", ".join(person.role.name for person in self._people.values())
         raise NotPossible(f"There is no person {name!r} here: {names or 'nobody is'}.")
@@ -128,7 +130,7 @@ class World:
         """
         async with self._adding:
             for person in self._people.values():
-                if role.name.casefold() == person.role.name.casefold() or role.phone_number == person.role.phone_number:
+                if _is_taken(role, person.role):
                     raise NotPossible(f"{person.role.name} has this name or number already: choose another one.")
             if len(self._people) >= MAX_PEOPLE:
                 raise NotPossible(f"{MAX_PEOPLE} people are here: no more fit.")
@@ -219,3 +221,9 @@ class World:
             except ServerRefusal:  # gone for a moment, or for good: then the parent ends this process
                 token = ""
             await asyncio.sleep(1)
+
+
+def _is_taken(role: Role, by: Role) -> bool:
+    """Says whether somebody has the name or the number of a new person, in whatever form."""
+    has_name = form_of_name(role.name) == form_of_name(by.name)
+    return has_name or form_of_number(role.phone_number) == form_of_number(by.phone_number)

@@ -253,6 +253,8 @@ IMPOSSIBLE = (
     (("user", "send", "Grace", "bob"), WRONG_USE, "either TEXT or --file"),
     (("user", "add", "Grace", "+31600000079"), FAILED, "name or number already"),
     (("user", "add", "Kay", "+31600000077"), FAILED, "name or number already"),
+    (("user", "add", "Kay", "+31 (6) 0000-0077"), FAILED, "name or number already"),
+    (("user", "add", "GRACE", "+31600000079"), FAILED, "name or number already"),
     (("user", "add", "Kay Two", "+31600000079"), WRONG_USE, "without blanks"),
     (("user", "add", "Kay", "none"), WRONG_USE, "cannot take part"),
     (("user", "add", "Kay", "+31600000079", "--habit", "script"), WRONG_USE, "needs `lines`"),

@@ -78,6 +78,17 @@ def test_what_is_left_out_is_as_usual() -> None:
         pytest.param(GRACE + 'inbox = "both"', "separate or combined", id="an inbox that is none"),
         pytest.param(GRACE + GRACE, "two people have the name", id="a name twice"),
         pytest.param(GRACE + GRACE.replace("Grace", "Ada"), "two people have the phone number", id="a number twice"),
+        pytest.param(GRACE + GRACE.replace("Grace", "GRACE"), "two people have the name", id="a name in capitals"),
+        pytest.param(
+            GRACE.replace("Grace", "Jos\u00e9") + GRACE.replace("Grace", "Jose\u0301"),
+            "two people have the name",
+            id="a name in another form",
+        ),
+        pytest.param(
+            GRACE + GRACE.replace("Grace", "Ada").replace("+316", "+31 (6) "),
+            "two people have the phone number",
+            id="a number written in groups",
+        ),
         pytest.param(GRACE.replace("Grace", "Grace Hopper"), "without blanks", id="a name with a blank"),
         pytest.param(GRACE.replace("Grace", "a/b"), "neither `@` nor `/`", id="a name that is a path"),
         pytest.param(GRACE.replace("Grace", "a\\u0000"), "printable", id="a name that cannot be shown"),
@@ -100,6 +111,27 @@ def test_a_wrong_cast_is_refused_with_a_sentence(text: str, said: str, tmp_path:
     file.write_text(text)
     with pytest.raises(CastWrong, match=r"cast\.toml"):
         load_cast(file)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+        "\u0d05\u0d35\u0d28\u0d4d\u200d",
+    ],
+)
+def test_a_name_is_written_as_people_write_theirs(name: str) -> None:
+    """With the joiners of their script, or of their emoji."""
+    [person] = parse_cast(GRACE.replace("Grace", name)).people
+    assert person.name == name
+
+
+def test_what_is_spelt_differently_is_somebody_else() -> None:
+    """ß is not ss."""
+    other = GRACE.replace("Grace", "strasse").replace("99", "98")
+    people = parse_cast(GRACE.replace("Grace", "stra\u00dfe") + other).people
+    assert [person.name for person in people] == ["stra\u00dfe", "strasse"]
 
 
 def test_a_file_is_not_read_to_its_end_where_it_has_none(tmp_path: Path) -> None:
