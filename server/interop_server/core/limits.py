@@ -187,6 +187,7 @@ class Limits:
         "one-time prekeys that an account may store, and as many KEM ones",
         "policy",
         least=MAX_ONE_TIME_PREKEYS,
+        most=500_000,  # their ids are one answer, which a client takes up to 4 MiB (KEY-10)
         scope=WORLD,
     )
     remembered_prekeys: int = limit(
@@ -308,7 +309,14 @@ class Limits:
         4, COUNT, "OPT-14", "how many steps, the one it was given in included, a mark holds", "observed"
     )
     max_blocked: int = limit(
-        10_000, COUNT, "ABU-01", "users that one account may block", "policy", least=0, scope=WORLD
+        10_000,
+        COUNT,
+        "ABU-01",
+        "users that one account may block",
+        "policy",
+        least=0,
+        most=100_000,  # the list is one answer, as above (ABU-02)
+        scope=WORLD,
     )
     ended_sanction_days: int = limit(1, DAYS, "ABU-05", "how long it stays known that a sanction has ended", "policy")
     report_days: int = limit(

@@ -5,6 +5,9 @@ from dataclasses import asdict
 import pytest
 
 from interop_api.admin.v1alpha1 import standing_pb2
+from interop_api.v1 import integrity_pb2, prekeys_pb2
+from interop_protocol.jid import third_party_jid
+from interop_protocol.sizes import MAX_ACCOUNT_ID, MAX_INTEGRATOR, MAX_PREKEY_ID
 from interop_server.core.abuse.escalation import answer_to_reports
 from interop_server.core.abuse.scoring import MAX_POINTS
 from interop_server.core.capabilities import Capability
@@ -84,3 +87,20 @@ async def test_an_indicator_of_another_node_is_shown_for_long(world: World) -> N
     facts = ConnectionFacts(ada, ConnectionMode.DIRECT, "", "ipv4:198.51.100.7:1", NOW_MS)
     connections.learn(Connected(ada.account_id, 2, 1, None, b"t" * 32, frozenset({Capability.TYPING}), facts))
     assert connections.show(ada.account_id, user.jid, Typing(TypingState.COMPOSING), largest().typing_seconds)
+
+
+ROOM_BYTES = 1 << 10
+"""More than what else is in an answer with a long list."""
+GRPC_DEFAULT_BYTES = 4 << 20
+"""Longest answer that a client of gRPC takes unless it is told otherwise."""
+
+
+@pytest.mark.requirement("KEY-10", "ABU-02")
+def test_lists_that_are_told_whole_are_taken_by_any_client() -> None:
+    """However many prekeys are stored, and people blocked."""
+    limits = largest()
+    each_id = prekeys_pb2.GetKeyDigestResponse(one_time_prekey_ids=[MAX_PREKEY_ID] * 1_000).ByteSize() / 1_000
+    two_kinds = 2 * limits.stored_prekeys * each_id
+    longest = third_party_jid(MAX_INTEGRATOR, MAX_ACCOUNT_ID)
+    blocked = limits.max_blocked * integrity_pb2.GetBlocklistResponse(jids=[longest]).ByteSize()
+    assert max(two_kinds, blocked) + ROOM_BYTES <= GRPC_DEFAULT_BYTES
