@@ -1,6 +1,8 @@
 """The files of a report: whatever a subject calls itself, sends or logs, no terminal and no page obeys it."""
 
 import json
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 from xml.etree import ElementTree
@@ -73,6 +75,13 @@ def test_a_report_on_a_terminal_obeys_nothing(capsys: pytest.CaptureFixture[str]
     printed = capsys.readouterr()
     assert unfit(printed.out) == unfit(printed.err) == set()
     assert json.loads(printed.out)["subject"] == HOSTILE
+
+
+def test_what_the_kit_logs_obeys_nothing() -> None:
+    """Such as an error of its own that quotes the subject: it forges no line either."""
+    program = "from interop_conformance.output import adapt\nimport logging, sys\nadapt()\nlogging.error(sys.argv[1])"
+    told = subprocess.run([sys.executable, "-c", program, HOSTILE], capture_output=True, text=True, check=True)
+    assert unfit(told.stderr) == set() and SHOWN in told.stderr
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
