@@ -21,7 +21,7 @@ from interop_api.v1 import chat_pb2, stanza_pb2
 from interop_client.connection.login import LoginOptions, third_party_login
 from interop_client.connection.proxy_frames import (
     HEARTBEAT_SECONDS,
-    MAX_FRAME_BYTES,
+    MAX_CLIENT_FRAME_BYTES,
     BatchFrame,
     Ended,
     FrameMalformed,
@@ -87,7 +87,7 @@ class Proxy:
         if len(self._sockets) >= MAX_CONNECTIONS:
             raise web.HTTPServiceUnavailable(text="too many clients")
         socket = web.WebSocketResponse(
-            timeout=CLOSE_SECONDS, heartbeat=HEARTBEAT_SECONDS, max_msg_size=MAX_FRAME_BYTES, compress=False
+            timeout=CLOSE_SECONDS, heartbeat=HEARTBEAT_SECONDS, max_msg_size=MAX_CLIENT_FRAME_BYTES, compress=False
         )
         await socket.prepare(request)
         self._sockets.add(socket)

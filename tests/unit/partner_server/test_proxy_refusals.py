@@ -7,7 +7,7 @@ from contextlib import suppress
 import aiohttp
 import pytest
 
-from interop_client.connection.proxy_frames import MAX_FRAME_BYTES, Ended
+from interop_client.connection.proxy_frames import MAX_CLIENT_FRAME_BYTES, Ended
 from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
 from interop_client.errors import ServerRefusal
 from partner_server import PartnerServer
@@ -111,7 +111,7 @@ async def test_a_frame_over_the_limit_closes_the_socket(
 ) -> None:
     """And nothing else: the next client is served."""
     with suppress(ConnectionError):  # the proxy does not read to the end what it refuses
-        await socket.send_bytes(bytes(MAX_FRAME_BYTES + 1))
+        await socket.send_bytes(bytes(MAX_CLIENT_FRAME_BYTES + 1))
     while not socket.closed:
         await socket.receive()
     assert (await refusal(partner, partner.issue_token(BOB))).reason == "PROXY_AUTH_KEY_MISSING"

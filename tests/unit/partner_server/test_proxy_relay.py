@@ -119,6 +119,19 @@ async def world(tmp_path: Path, keys: SigningKeys) -> AsyncIterator[World]:
         await simulator.stop()
 
 
+@pytest.mark.requirement("PRX-01", "KEY-15")
+async def test_the_longest_request_goes_through_the_proxy(world: World) -> None:
+    """A list of keys under 16 MiB: it is WhatsApp that answers, and the connection goes on."""
+    bob = await world.bob()
+    await bob.connect()
+    request = prekeys_pb2.AddKemPreKeysRequest(request_id="x" * ((16 << 20) - 1_024))
+    method = "/interop_api.v1.PreKeyService/AddKemPreKeys"
+    with pytest.raises(ServerRefusal) as refused:
+        await bob.transport.call(method, request, prekeys_pb2.AddKemPreKeysResponse)
+    assert (refused.value.reason, refused.value.requirement) == ("REQUEST_MALFORMED", "SIM-06")
+    await bob.ping()
+
+
 @pytest.mark.requirement("PRX-06")
 async def test_two_people_talk_through_the_proxy(
     world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture

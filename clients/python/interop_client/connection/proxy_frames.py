@@ -27,7 +27,10 @@ from interop_protocol.json_text import read_json
 from interop_protocol.sizes import MAX_JID_CHARACTERS, MAX_TOKEN_BYTES
 
 MAX_FRAME_BYTES = (4 << 20) + 1024
-"""Room for the largest response that gRPC accepts by default, 4 MiB, and a header."""
+"""Room for the largest response that gRPC accepts by default, 4 MiB, and a header: the longest frame to a client."""
+MAX_CLIENT_FRAME_BYTES = (16 << 20) + 1024
+"""Room for the largest request that WhatsApp takes, a list of keys under 16 MiB, and a header: the longest frame of a
+client."""
 MAX_METHOD_BYTES = 256
 HEARTBEAT_SECONDS = 20.0
 """Each side sends a WebSocket ping this often, so that it notices when the other is gone."""
