@@ -35,3 +35,11 @@ def plain_jid(text: str) -> str:
         return parse_jid(text).text
     except JidError:
         return text
+
+
+def jid_or_nothing(text: str) -> str:
+    """Returns the one form of a JID for the journal; nothing for a text that is none, and may be personal data."""
+    try:
+        return parse_jid(text).text
+    except JidError:
+        return ""

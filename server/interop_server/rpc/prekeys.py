@@ -2,6 +2,7 @@
 
 from interop_api.v1 import prekeys_pb2 as pb
 from interop_api.v1 import prekeys_pb2_grpc
+from interop_server.core.addressing import jid_or_nothing
 from interop_server.core.capabilities import Capability
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import Journal
@@ -80,7 +81,7 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
         for jid, outcome in zip(request.jids, outcomes, strict=True):
             result = response.results.add(jid=jid)
             if isinstance(outcome, Refusal):
-                self._journal.refuse(outcome, account.jid, "PreKeyService.TakePreKeyBundles", jid)
+                self._journal.refuse(outcome, account.jid, "PreKeyService.TakePreKeyBundles", jid_or_nothing(jid))
                 result.error.CopyFrom(refusal_to(outcome))
             else:
                 result.bundles.extend(map(bundle_to, outcome))
@@ -97,7 +98,8 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
         for (jid, _), outcome in zip(known, outcomes, strict=True):
             result = response.results.add(jid=jid)
             if isinstance(outcome, Refusal):
-                self._journal.refuse(outcome, account.jid, "PreKeyService.TakeMissingPreKeyBundles", jid)
+                about = jid_or_nothing(jid)
+                self._journal.refuse(outcome, account.jid, "PreKeyService.TakeMissingPreKeyBundles", about)
                 result.error.CopyFrom(refusal_to(outcome))
             else:
                 result.bundles.extend(map(bundle_to, outcome))

@@ -47,6 +47,18 @@ async def test_what_people_do_stands_in_the_journal_in_order(world: World) -> No
     assert {entry.node for entry in own} == {"node-1"}
 
 
+@pytest.mark.requirement("MSG-01", "ABU-08")
+async def test_of_whom_keys_are_asked_for_stands_there_by_jid_only(world: World) -> None:
+    """In its one form; an address of another kind is what a person wrote, and may be anybody's."""
+    alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
+    await outcome_of(alice.opt_out([world.integrator]))
+    with_device = bob.jid.replace("@", ":0@")
+    for to in ("eve@example.org", "+4915112345678", with_device):
+        await refusal_of(alice, to)
+    told = await entries(world, actor=alice.jid, action="PreKeyService.Take", outcome=REFUSED)
+    assert [each.subject for each in told] == ["", "", bob.jid]
+
+
 async def test_a_follower_is_told_as_it_happens(world: World) -> None:
     """Nothing twice, nothing left out, until it stops."""
     bob = await world.third_party("bob", QUIET)
