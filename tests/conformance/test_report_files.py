@@ -14,6 +14,7 @@ from interop_conformance.catalogue import load
 from interop_conformance.check import Score, Subject
 from interop_conformance.cli import conformance
 from interop_conformance.ending import begin, finish
+from interop_conformance.report.document import ReportUnusable, read_report
 from interop_conformance.report.files import NAMES, write
 from interop_conformance.settings import Settings
 from interop_conformance.terminal import Terminal
@@ -98,3 +99,15 @@ def test_the_difference_to_somebody_elses_report_obeys_nothing(form: tuple[str, 
     told = CliRunner().invoke(conformance, ["diff", str(old), str(new), *form])
     assert told.exit_code in (0, 1) and "noticed" in told.output, told.output
     assert unfit(told.output) == set()
+
+
+@pytest.mark.parametrize("name", [1, None, ["a"]])
+def test_a_report_whose_checks_have_no_names_is_none(name: object, tmp_path: Path) -> None:
+    """Who compares it is told so."""
+    write(hostile_run(), tmp_path)
+    report = tmp_path / "report.json"
+    document = json.loads(report.read_text())
+    document["checks"][0]["id"] = name
+    report.write_text(json.dumps(document))
+    with pytest.raises(ReportUnusable, match="no report"):
+        read_report(report)

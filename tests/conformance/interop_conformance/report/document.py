@@ -77,7 +77,8 @@ def read_report(path: Path) -> dict[str, Any]:
         if document["schema_version"] != SCHEMA_VERSION:
             raise ReportUnusable(f"{path} has schema version {document['schema_version']}, not {SCHEMA_VERSION}.")
         for check in document["checks"]:
-            Verdict(check["verdict"]), str(check["id"])
+            if not isinstance(check["id"], str) or Verdict(check["verdict"]) not in Verdict:
+                raise ValueError("a check has a name")
     except OSError as error:
         raise ReportUnusable(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
