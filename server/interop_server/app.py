@@ -60,6 +60,8 @@ from interop_server.runtime.timers import Timers
 from interop_server.storage import WrongDatabase
 
 if TYPE_CHECKING:
+    import ssl
+
     from aiohttp.typedefs import Middleware
 
     from interop_server.http.surface import HttpServer
@@ -350,7 +352,7 @@ class Simulator:
     def _serve_http(self, rules: Rules, signers: PushSigners, seats: Seats, gate: FaultGate) -> str:
         host, http = self._listen_for_http("HTTP", self._config.http_address)
         limits = self._config.limits
-        most, tls = min(limits.http_connections, most_connections(Part.HTTP)), self._tls
+        most, context = min(limits.http_connections, most_connections(Part.HTTP)), self._http_context()
 
         async def start(sock: socket.socket) -> "HttpServer":
             from interop_server.http.surface import build_application, serve
@@ -359,11 +361,21 @@ class Simulator:
                 rules.enlistment.enlist, rules.media, signers.public_jwks, rules.journal, seats, gate
             )
             application.middlewares[:0] = self._request_spans()
-            context = None if tls is None else tls.http_context()
             return await serve(application, sock, most, limits.silent_connection_seconds, context)
 
-        self._background("HTTP", http.serve(start))
-        return f"{'http' if tls is None else 'https'}://{join_address(host, http.port)}"
+        self._background("HTTP", http.serve(start, self._troubles))
+        return f"{'http' if context is None else 'https'}://{join_address(host, http.port)}"
+
+    def _http_context(self) -> "ssl.SSLContext | None":
+        """Returns the certificate and key for HTTP. Read at the start, not with the code: who starts it is told."""
+        if self._tls is None:
+            return None
+        from interop_server.tls import TlsUnusable  # loaded already, since there is a certificate
+
+        try:
+            return self._tls.http_context()
+        except TlsUnusable as error:
+            raise FileUnusable(str(error)) from error
 
     def _call_spans(self, journal: Journal) -> "CallSpans | None":
         if self._telemetry is None:
@@ -410,7 +422,7 @@ class Simulator:
         )
         metrics = Metrics(journal, sources)
         self._shutdown.add("counting", metrics.close)
-        limits, tls = self._config.limits, None if self._tls is None else self._tls.http_context()
+        limits, tls = self._config.limits, self._http_context()
 
         async def start(sock: socket.socket) -> "HttpServer":
             most, seconds = most_connections(Part.METRICS), limits.silent_connection_seconds

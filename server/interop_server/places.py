@@ -100,8 +100,19 @@ class Places:
         return db, blobs
 
     def _temporary_folder(self) -> Path:
+        """Returns the folder of what is gone at the end.
+
+        Raises:
+            FileUnusable: There is no place for it.
+        """
         if self._folder is None:
-            folder = self._folder = Path(tempfile.mkdtemp(prefix="interopsim-"))
+            try:
+                folder = self._folder = Path(tempfile.mkdtemp(prefix="interopsim-"))
+            except OSError as error:  # in a container that writes to nothing, say
+                raise FileUnusable(
+                    f"no temporary folder can be made ({error.strerror}): set TMPDIR to a folder with room that can be "
+                    "written, or choose --db FILE."
+                ) from error
             remove = partial(asyncio.to_thread, shutil.rmtree, folder, ignore_errors=True)
             self._last.add("the temporary folder", remove)
         return self._folder

@@ -44,17 +44,27 @@ class Tls:
         """Returns the context of an HTTP server.
 
         Raises:
-            TlsUnusable: Certificate and key do not belong together, or are none.
+            TlsUnusable: Certificate and key do not belong together, or are none; or no file can be made for them.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.NamedTemporaryFile() as file:  # ssl reads files only; this one is the user's alone
-            file.write(self.chain + b"\n" + self.key)
-            file.flush()
-            try:
-                context.load_cert_chain(file.name)
-            except (ssl.SSLError, OSError) as error:
-                raise TlsUnusable(f"certificate and key cannot be used for TLS: {error}.") from error
+        try:
+            with tempfile.NamedTemporaryFile() as file:  # ssl reads files only; this one is the user's alone
+                file.write(self.chain + b"\n" + self.key)
+                file.flush()
+                _load(context, file.name)
+        except OSError as error:
+            raise TlsUnusable(
+                f"no temporary file can be made, which TLS for HTTP needs ({error.strerror}): set TMPDIR to a folder "
+                "with room that can be written."
+            ) from error
         return context
+
+
+def _load(context: ssl.SSLContext, path: str) -> None:
+    try:
+        context.load_cert_chain(path)
+    except (ssl.SSLError, OSError) as error:
+        raise TlsUnusable(f"certificate and key cannot be used for TLS: {error}.") from error
 
 
 def from_files(files: TlsFiles) -> Tls:

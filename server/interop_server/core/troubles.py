@@ -10,8 +10,11 @@ BLOBS = "blobs"
 """The part that keeps the blobs."""
 BUS = "bus"
 """The part that hears from other nodes at once."""
+HTTP = "http"
+"""The part that answers HTTP."""
 PEOPLE = "people"
-"""The people and the page beside the server, where there should be some: a trouble until they are there."""
+"""The people and the page beside the server, where there should be some: a trouble until they are there, and when they
+have gone."""
 
 See = Callable[[str, str], None]
 

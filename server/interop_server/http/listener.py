@@ -5,10 +5,11 @@ aiohttp takes a quarter of a start to import. Whoever asks before it is there wa
 
 import asyncio
 import importlib
-import logging
 import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
+
+from interop_server.core.troubles import HTTP, Troubles
 
 if TYPE_CHECKING:
     from interop_server.http.surface import HttpServer
@@ -18,8 +19,6 @@ BACKLOG = 128
 AGAIN_SECONDS = 1.0
 """After so long the code is loaded once more."""
 _SURFACE = "interop_server.http.surface"
-
-_log = logging.getLogger(__name__)
 
 
 class HttpListener:
@@ -38,19 +37,27 @@ class HttpListener:
         """The port on which it listens."""
         return int(self._socket.getsockname()[1])
 
-    async def serve(self, start: Callable[[socket.socket], Awaitable["HttpServer"]]) -> None:
+    async def serve(
+        self, start: Callable[[socket.socket], Awaitable["HttpServer"]], troubles: Troubles | None = None
+    ) -> None:
         """Loads what answers, on a thread of its own, then starts it on the socket.
 
         Tries again where that fails: a descriptor or the disk may be missing at the moment.
+
+        Args:
+            start: Starts it.
+            troubles: Where it stands meanwhile that nobody answers.
         """
+        troubles = troubles or Troubles()
         while True:
             try:
                 await asyncio.to_thread(importlib.import_module, _SURFACE)
-                break
+                self._server = await start(self._socket)
+                troubles.end(HTTP)
+                return
             except (OSError, ImportError) as error:
-                _log.error("HTTP is not answered yet: its code cannot be loaded (%s)", error)
+                troubles.meet(HTTP, f"HTTP is not answered yet ({error}): what answers it is loaded again and again.")
                 await asyncio.sleep(AGAIN_SECONDS)
-        self._server = await start(self._socket)
 
     async def stop(self) -> None:
         """Stops listening, and what serves."""

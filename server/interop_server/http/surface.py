@@ -137,7 +137,11 @@ async def serve(
     await runner.setup()
     assert runner.server is not None
     connections = BoundedConnections(runner.server, most_connections, silent_seconds, tls)
-    listener = await asyncio.get_running_loop().create_server(connections, sock=sock, backlog=BACKLOG)
+    try:
+        listener = await asyncio.get_running_loop().create_server(connections, sock=sock, backlog=BACKLOG)
+    except BaseException:
+        await runner.cleanup()
+        raise
     return HttpServer(runner, listener)
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from grpc_health.v1 import health, health_pb2
 
-from interop_server.core.troubles import BLOBS, BUS, JOURNAL_FILE, PEOPLE, STORAGE, Troubles
+from interop_server.core.troubles import BLOBS, BUS, HTTP, JOURNAL_FILE, PEOPLE, STORAGE, Troubles
 
 NAME = health.SERVICE_NAME
-_PARTS = (BLOBS, BUS, JOURNAL_FILE, STORAGE)
+_PARTS = (BLOBS, BUS, HTTP, JOURNAL_FILE, STORAGE)
 """Parts with a name of their own in health, beside the services."""
 _STATUSES = (health_pb2.HealthCheckResponse.NOT_SERVING, health_pb2.HealthCheckResponse.SERVING)
 
@@ -16,8 +16,8 @@ _STATUSES = (health_pb2.HealthCheckResponse.NOT_SERVING, health_pb2.HealthCheckR
 class Health:
     """The health of one gRPC server.
 
-    Without the storage nothing is served; blobs, a bus or a journal file that fail stop nothing but themselves. As a
-    whole the server is not ready before the people are there who should be.
+    Without the storage nothing is served; blobs, a bus, HTTP or a journal file that fail stop nothing but themselves.
+    As a whole the server is not ready before the people are there who should be, nor once they have gone.
 
     Args:
         services: Full names of the services of this server.

@@ -5,6 +5,7 @@ import itertools
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from interop_api.v1 import prekeys_pb2
 from interop_client.connection.transport import DirectTransport
 from interop_client.errors import ServerRefusal
 from interop_client.third_party import ThirdPartyClient
+from interop_server.app import Simulator
+from interop_server.config import Config
+from interop_server.places import FileUnusable
 from tests.e2e.conftest import World
 from tests.e2e.operator.test_journal_troubles import NOT_SERVING, SERVING, health
 from tests.e2e.program import ANY_PORTS, run, running
@@ -84,6 +88,21 @@ async def test_files_that_cannot_serve_are_told_at_once(tmp_path: Path, argument
     ended = await run(tmp_path, *UP, *arguments)
     assert ended.code != 0 and ended.stdout == ""
     assert part in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("choice", ["plain", "tls"])
+async def test_a_machine_without_a_temporary_folder_is_told_of_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choice: str
+) -> None:
+    """As in a container that may write to nothing: HTTP over TLS would be silent for ever, and all else seem well."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    port, has_tls = "127.0.0.1:0", choice == "tls"
+    config = Config(port, port, port, tmp_path / "x.db" if has_tls else None, tls=has_tls, grace_seconds=0.1)
+    simulator = Simulator(config)
+    with pytest.raises(FileUnusable, match=r"no temporary file|no temporary folder") as refused:
+        await simulator.start()
+    assert "No such file or directory" in str(refused.value) or "usable temporary directory" in str(refused.value)
+    assert "set TMPDIR" in str(refused.value)
 
 
 @pytest.mark.requirement("SIM-03")

@@ -729,8 +729,8 @@ class GetStatisticsResponse(_message.Message):
     @_builtins.property
     def troubles(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Parts of the server that do not work at present, by name, each with a sentence that says why: `blobs`, the place of
-        the blobs, `bus`, where several nodes meet, `journal`, the file of `up --journal`, or `storage`, the database. Empty
-        when everything works.
+        the blobs, `bus`, where several nodes meet, `http`, what answers HTTP, `journal`, the file of `up --journal`,
+        `people`, those beside the server, or `storage`, the database. Empty when everything works.
         """
 
     @_builtins.property

@@ -215,11 +215,11 @@ class AdminServiceServicer:
         """Counts what is in the store and what was counted since the start, and says what does not work at present. Where the
         server is one of several nodes, `counted` and `connections` are sums over all that answer, and `nodes` says so of each.
 
-        Health says the same of the parts `blobs`, `bus`, `journal` and `storage`, as services of these names: NOT_SERVING
-        while a part does not work. Without the storage, no service is SERVING.
+        Health says the same of the parts `blobs`, `bus`, `http`, `journal` and `storage`, as services of these names:
+        NOT_SERVING while a part does not work. Without the storage, no service is SERVING.
 
         Repeat: safe, changes nothing.
-        Bounds: request: empty. Response: two short lists of names with a number each, at most four sentences, a version and
+        Bounds: request: empty. Response: two short lists of names with a number each, at most six sentences, a version and
         four numbers; all but the first list once more for each node of the world.
         Capability: none.
         Errors: REQUEST_MALFORMED (the bytes are no request).

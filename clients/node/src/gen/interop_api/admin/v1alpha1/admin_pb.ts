@@ -652,8 +652,8 @@ export type GetStatisticsResponse = Message<"interop_api.admin.v1alpha1.GetStati
 
   /**
    * Parts of the server that do not work at present, by name, each with a sentence that says why: `blobs`, the place of
-   * the blobs, `bus`, where several nodes meet, `journal`, the file of `up --journal`, or `storage`, the database. Empty
-   * when everything works.
+   * the blobs, `bus`, where several nodes meet, `http`, what answers HTTP, `journal`, the file of `up --journal`,
+   * `people`, those beside the server, or `storage`, the database. Empty when everything works.
    *
    * @generated from field: map<string, string> troubles = 3;
    */
@@ -981,11 +981,11 @@ export const AdminService: GenService<{
    * Counts what is in the store and what was counted since the start, and says what does not work at present. Where the
    * server is one of several nodes, `counted` and `connections` are sums over all that answer, and `nodes` says so of each.
    *
-   * Health says the same of the parts `blobs`, `bus`, `journal` and `storage`, as services of these names: NOT_SERVING
-   * while a part does not work. Without the storage, no service is SERVING.
+   * Health says the same of the parts `blobs`, `bus`, `http`, `journal` and `storage`, as services of these names:
+   * NOT_SERVING while a part does not work. Without the storage, no service is SERVING.
    *
    * Repeat: safe, changes nothing.
-   * Bounds: request: empty. Response: two short lists of names with a number each, at most four sentences, a version and
+   * Bounds: request: empty. Response: two short lists of names with a number each, at most six sentences, a version and
    * four numbers; all but the first list once more for each node of the world.
    * Capability: none.
    * Errors: REQUEST_MALFORMED (the bytes are no request).
