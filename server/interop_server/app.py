@@ -106,10 +106,7 @@ class Simulator:
         """Its faults, once it is started."""
         self._uptime_ms = stopwatch()
         self._own = OwnPlaces()
-        self._troubles = Troubles()
-        self._troubles.watch(_log_trouble)
-        if config.workbench is not None:
-            self._troubles.meet(PEOPLE, "they are not there yet")
+        self._troubles = _troubles("" if config.workbench is None else "they are not there yet")
         step_seconds = config.grace_seconds + STEP_SECONDS
         self._shutdown = Shutdown(step_seconds, config.grace_seconds + STOP_SECONDS)
         self._last = Shutdown(STEP_SECONDS, STEP_SECONDS)
@@ -122,6 +119,10 @@ class Simulator:
     def people_are_there(self) -> None:
         """Says that nobody is missing who should be beside it; until then health is NOT_SERVING as a whole."""
         self._troubles.end(PEOPLE)
+
+    def people_have_gone(self, sentence: str) -> None:
+        """Says why they are missing who were beside it: health is NOT_SERVING as a whole then, and all else goes on."""
+        self._troubles.meet(PEOPLE, sentence)
 
     async def start(self) -> Endpoint:
         """Starts everything; health says SERVING when this returns, unless people are expected.
@@ -179,8 +180,7 @@ class Simulator:
             metrics_address=addresses.metrics.partition("://")[2].removesuffix("/metrics") or None,
         )
         self._clock = AdjustableClock(self._config.freeze_at_ms)
-        self._own, self._troubles = OwnPlaces(), Troubles()
-        self._troubles.watch(_log_trouble)
+        self._own, self._troubles = OwnPlaces(), _troubles(self._troubles.present.get(PEOPLE, ""))
         self.wants_reset.clear()
         self._world = World(self._world.number + 1, self.wants_reset.set)
         await self.start()
@@ -515,10 +515,21 @@ def _all_counts(counts: Mapping[str, int], others: Callable[[], dict[str, int]])
     return lambda: {**counts, **others()}
 
 
+def _troubles(people: str) -> Troubles:
+    """Returns the troubles of a world at its beginning, and logs all that come.
+
+    Args:
+        people: Why nobody is beside it who should be; empty where nobody is missing. Whoever starts it has heard that.
+    """
+    troubles = Troubles()
+    if people:
+        troubles.meet(PEOPLE, people)
+    troubles.watch(_log_trouble)
+    return troubles
+
+
 def _log_trouble(part: str, sentence: str) -> None:
-    if part == PEOPLE:
-        return  # whose coming is told by the ready line
     if sentence:
         _log.error("%s: %s", part, sentence)
-    else:
+    elif part != PEOPLE:  # whose coming is told by the ready line
         _log.info("%s: works again", part)

@@ -107,6 +107,8 @@ async def serve(config: Config) -> None:
         line = json.dumps(ready)
         word = StateFile.write(config.name, line)  # first: whoever reads the line can be found
         simulator.people_are_there()
+        if workbench is not None:
+            workbench.watch(simulator.people_have_gone)
         _say(line)
         _tell_a_person(ready)
         await asyncio.to_thread(_load_what_calls_need)

@@ -8,6 +8,7 @@ import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -49,6 +50,7 @@ class Workbench:
 
     def __init__(self, process: asyncio.subprocess.Process, facts: dict[str, Any]) -> None:
         self._process = process
+        self._watching: asyncio.Task[None] | None = None
         self.facts = facts
         """What it adds to the ready line."""
 
@@ -91,8 +93,19 @@ class Workbench:
             await cls(process, {}).stop()
             raise
 
+    def watch(self, tell: Callable[[str], None]) -> None:
+        """Tells once, in a sentence, when it has ended without `stop`: by its own fault, or killed by somebody."""
+        self._watching = asyncio.create_task(self._tell_when_gone(tell), name="people")
+
+    async def _tell_when_gone(self, tell: Callable[[str], None]) -> None:
+        status = await self._process.wait()
+        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        tell(f"the process with the people and the page {how}: start the simulator again to have them back.")
+
     async def stop(self) -> None:
         """Ends it: it ends by itself when its standard input does, also when this process is killed."""
+        if self._watching is not None:
+            self._watching.cancel()
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:

@@ -101,6 +101,30 @@ async def test_the_people_leave_with_a_server_that_is_killed(tmp_path: Path) -> 
         await gone(ready["workbench"]["pid"])
 
 
+async def test_people_who_have_gone_are_missed(tmp_path: Path) -> None:
+    """The server goes on without them, also in a clean world, and says so once, in health and wherever it is asked."""
+    file = tmp_path / "cast.toml"
+    file.write_text(CAST)
+    async with running(tmp_path, "up", *ANY_PORTS, "--people", str(file), "--no-ui") as program:
+        ready = await program.ready_line()
+        async with AdminClient(ready["admin"]) as admin, asyncio.timeout(END_SECONDS):
+            assert await admin.check()
+            os.kill(ready["workbench"]["pid"], signal.SIGKILL)
+            while await admin.check():
+                pass
+            assert "ended by signal 9" in (await admin.get_statistics()).troubles["people"]
+            async with grpc.aio.insecure_channel(ready["grpc"]) as channel:
+                request = health_pb2.HealthCheckRequest(service="interop_api.v1.ChatService")
+                one = await health_pb2_grpc.HealthStub(channel).Check(request)
+            assert one.status == health_pb2.HealthCheckResponse.SERVING
+            await admin.reset()
+            assert "ended by signal 9" in (await admin.get_statistics()).troubles["people"]
+        assert "people" in (await run(tmp_path, "status")).stdout
+        program.signal(signal.SIGTERM)
+        ended = await program.end()
+    assert ended.code == 0 and ended.stderr.count("ended by signal 9") == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_start_that_is_broken_off_is_no_failure_of_the_people(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C goes to all of the terminal: the people hear of it from the simulator alone, by the end of their pipe."""
