@@ -33,8 +33,10 @@ def open_session(own: OwnPlaces, timeout_seconds: float | None = None) -> "Clien
     """
     from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
+    from interop_server.http.names import NameResolver
+
     return ClientSession(
-        connector=TCPConnector(socket_factory=own.open_socket),
+        connector=TCPConnector(socket_factory=own.open_socket, resolver=NameResolver()),
         timeout=ClientTimeout(total=timeout_seconds),
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,
