@@ -11,6 +11,7 @@ import click
 
 from interop_protocol.printable import PrintableLog, json_line
 from partner_server.server import PartnerServer, PartnerSettings
+from partner_server.serving import raise_file_limit
 from partner_server.simulator import read_endpoint
 
 
@@ -46,6 +47,7 @@ def main(
     logging.basicConfig(
         stream=PrintableLog(sys.stderr), level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    raise_file_limit()
     try:
         asyncio.run(_run(PartnerSettings(folder=data, port=port, issuer=issuer, endpoint=endpoint)))
     except OSError as error:

@@ -5,7 +5,7 @@ import logging
 import resource
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 from weakref import WeakSet
 
@@ -17,8 +17,12 @@ BACKLOG = 128
 """How many connections may wait to be accepted."""
 SILENT_SECONDS = 20.0
 """How long a new connection may take until the head of its first request is there."""
-_SHARE_OF_FILES = 0.6
-"""How much of the files that may be open the connections get: the rest is for media, and requests to others."""
+_OWN_FILES = 32
+"""Files beside connections: of a messenger, or of a page with a messenger and a few people."""
+_SERVERS = 2
+"""In one process, at most: a page, and a messenger that is beside it."""
+_FILES = 2
+"""Of a connection: beside its socket a blob whose reader takes its time, or a proxied client's way to WhatsApp."""
 _TURNS_OF_THE_LOOP = 3
 """From an accepted connection to a protocol that waits for its first bytes."""
 _log = logging.getLogger(__name__)
@@ -52,9 +56,16 @@ async def serving(application: web.Application, listener: socket.socket, stop_se
 
 
 def most_connections() -> int:
-    """Returns how many connections a server may have at once."""
+    """Returns how many connections a server may have at once: with all of them there, files can still be opened."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1 << 20 if soft == resource.RLIM_INFINITY else max(1, int(soft * _SHARE_OF_FILES))
+    return 1 << 20 if soft == resource.RLIM_INFINITY else max(1, (soft - _OWN_FILES) // (_SERVERS * _FILES))
+
+
+def raise_file_limit() -> None:
+    """Lets this process open as many files as the system allows it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # then there are fewer connections
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class _Connections:

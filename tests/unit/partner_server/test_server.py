@@ -1,8 +1,11 @@
 """Tests of a messenger's server as a whole: how it stops, and what it takes from whoever connects."""
 
 import asyncio
+import json
 import logging
+import resource
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -53,6 +56,42 @@ async def test_connections_leave_files_for_everything_else(tmp_path: Path, monke
             raise ConnectionResetError
         for _, each in (*first, (reader, writer)):
             each.close()
+
+
+async def test_blobs_that_nobody_takes_leave_files_for_the_others(tmp_path: Path) -> None:
+    """Each has a connection and a file. Without a file, no connection was accepted, and each attempt was in the log."""
+    files = 96
+    arguments = (sys.executable, "-m", "partner_server", "--data", str(tmp_path))
+    process = await asyncio.create_subprocess_exec(
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files // 2, files)),
+    )
+    assert process.stdout is not None
+    port = int(json.loads(await process.stdout.readline())["base_url"].rpartition(":")[2])
+    blob = bytes(16 << 20)  # more than the two ends of a connection take
+    head = b"PUT /media/r HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(blob)
+    assert b" 201 " in await answer(port, head + blob)
+    begun = [await _begun(port, b"GET /media/r HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n") for _ in range(files)]
+    heads = [head for head, _ in begun]
+    assert set(heads) == {b"HTTP/1.1 200 OK\r\n", b""}
+    assert heads.count(b"HTTP/1.1 200 OK\r\n") == (files - serving._OWN_FILES) // 4
+    for _, writer in begun:
+        writer.close()
+    process.terminate()
+    _, said = await process.communicate()
+    assert (process.returncode, said) == (0, b"")
+
+
+async def _begun(port: int, request: bytes) -> tuple[bytes, asyncio.StreamWriter]:
+    """The first line of an answer of which no more is read; empty when the connection was closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 10)
+    try:
+        writer.write(request)
+        return await asyncio.wait_for(reader.readline(), 10), writer
+    except ConnectionError:
+        return b"", writer
 
 
 async def test_what_is_no_http_stands_in_no_log(port: int, caplog: pytest.LogCaptureFixture) -> None:
