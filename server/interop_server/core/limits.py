@@ -474,6 +474,14 @@ class Limits:
     partner_media_requests: int = limit(
         32, COUNT, "SIM-06 MED-03", "requests to partners' media servers at once", "policy", scope=NODE
     )
+    partner_media_each: int = limit(
+        24,
+        COUNT,
+        "SIM-06 MED-03",
+        "requests to the media server of one partner at once: one that does not answer leaves room for others",
+        "policy: more than one address has, and three quarters of all",
+        scope=NODE,
+    )
     address_partner_media: int = limit(
         16,
         COUNT,

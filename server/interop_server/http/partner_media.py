@@ -65,7 +65,7 @@ class HttpPartnerMediaSource:
         if length == 0 or offset > self._limits.max_blob_bytes:
             raise Refusal(Reason.RANGE_INVALID)
         url = f"{media_url.rstrip('/')}/{quote(storage_reference, safe='')}"
-        with self._seats.taken((Claim("partner_media_requests", None),)):
+        with self._seats.taken((Claim("partner_media_requests", None), Claim("partner_media_each", media_url))):
             async with self._fetched(url, offset, length) as media:
                 yield media
 

@@ -83,6 +83,34 @@ async def test_so_many_are_asked_for_at_once(serve_partner: ServePartner) -> Non
         assert [chunk async for chunk in media.chunks] == [BLOB[:1]]
 
 
+@pytest.mark.requirement("SIM-06", "MED-03")
+async def test_a_server_that_does_not_answer_leaves_room_for_others(serve_partner: ServePartner) -> None:
+    """However many ask for its blobs, from wherever; when it has answered, there is room again."""
+    all_wait, go_on, most = asyncio.Event(), asyncio.Event(), Limits().partner_media_each
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        if len(asked) == most:
+            all_wait.set()
+        await go_on.wait()
+        return web.Response(body=BLOB)
+
+    async def first_byte(url: str) -> bytes:
+        async with source.fetch(url, "r1", 0, None) as media:
+            return (await anext(media.chunks))[:1]
+
+    slow, quick = await serve_partner(answer), await serve_partner(SERVERS["honours ranges"])
+    source = HttpPartnerMediaSource(Limits())
+    waiting = [asyncio.create_task(first_byte(slow)) for _ in range(most)]
+    await all_wait.wait()
+    await refused(Reason.RATE_LIMITED, first_byte(slow))
+    assert [await first_byte(quick), len(asked)] == [BLOB[:1], most]
+    go_on.set()
+    assert await asyncio.gather(*waiting, first_byte(quick)) == [BLOB[:1]] * (most + 1)
+    assert await first_byte(slow) == BLOB[:1]
+
+
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize(("offset", "length"), [(len(BLOB), None), (len(BLOB) + 1, 5), (0, 0), (1 << 60, None)])
 async def test_a_range_outside_is_refused(

@@ -63,7 +63,8 @@ def test_a_download_from_a_partner_needs_one_of_its_address_more() -> None:
     download = call("MediaService.Download", ADA)
     assert download_of(download, f"{PROXY_PREFIX}100/r/") == (Claim("address_partner_media", HERE),)
     assert download_of(download, f"{UPLOAD_PREFIX}62/x") == ()
-    assert Limits().address_partner_media < Limits().partner_media_requests
+    limits = Limits()
+    assert limits.address_partner_media < limits.partner_media_each < limits.partner_media_requests
 
 
 @pytest.mark.requirement("MED-03")

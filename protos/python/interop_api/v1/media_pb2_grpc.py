@@ -125,8 +125,8 @@ class MediaServiceServicer:
 
         Repeat: safe, changes nothing; go on with `offset` where the stream broke.
         Bounds: request: one path; 16 at once of an account, 64 transfers at once from an address, over gRPC and HTTP together,
-        and 32 at once from messengers' servers, 16 of them for an address (`account_downloads`, `address_transfers`,
-        `partner_media_requests`, `address_partner_media`).
+        and 32 at once from messengers' servers, of which 16 for an address and 24 from one server (`account_downloads`,
+        `address_transfers`, `partner_media_requests`, `address_partner_media`, `partner_media_each`).
         Response: a stream, each message at most 1 MiB and a few bytes.
         Capability: none.
         Errors: BLOB_NOT_FOUND, BLOB_EXPIRED, RANGE_INVALID, STORAGE_REFERENCE_INVALID, PARTNER_MEDIA_UNAVAILABLE,

@@ -25,8 +25,8 @@
 // has over 16 KiB, as HTTP/2 counts it (most often gRPC itself refuses that, with no reason). Lists are counted
 // in those bytes, and TOO_MANY_ITEMS comes before anything else is looked at. And every call, handshake and HTTP request
 // can be refused with RATE_LIMITED: so much is under way already, of this account, from this address or in all
-// (`account_…`, `address_…`, `transfers`, `partner_media_requests`, `journal_readers`). Nothing is queued; try again
-// after the delay.
+// (`account_…`, `address_…`, `transfers`, `partner_media_…`, `journal_readers`). Nothing is queued; try again after
+// the delay.
 //
 // A client decides what to do by `recovery`, which also works for reasons that are newer than the client.
 //
