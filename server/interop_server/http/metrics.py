@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from interop_server import __version__
 from interop_server.core.journal import Journal, JournalEntry
+from interop_server.shared_answers import SharedAnswers
 
 MAX_KINDS = 2_000
 """Kinds of decisions that are told apart: actions, outcomes and reasons are the server's own words, and few."""
@@ -46,6 +47,7 @@ class Metrics:
     def __init__(self, journal: Journal, sources: Sources) -> None:
         self._sources = sources
         self._decisions: Counter[tuple[str, str, str]] = Counter()
+        self._bodies = SharedAnswers[bytes]()
         self._stop = journal.subscribe(self._count, lambda _: None)
 
     def application(self) -> web.Application:
@@ -64,9 +66,13 @@ class Metrics:
             self._decisions[key] += 1
 
     async def _serve(self, _: web.Request) -> web.Response:
+        body = await self._bodies.get(None, self._body)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _body(self) -> bytes:
         registry = CollectorRegistry()
         registry.register(_Snapshot(list(self._families(await self._sources.count_rows()))))
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return generate_latest(registry)
 
     async def _health(self, _: web.Request) -> web.Response:
         troubles = dict(self._sources.troubles())

@@ -17,6 +17,7 @@ from interop_server.rpc.calls import Context
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.convert.enums import known
 from interop_server.rpc.others import Others, answering, ask_all
+from interop_server.shared_answers import SharedAnswers
 
 _STATISTICS = "AdminService.GetStatistics"
 
@@ -64,6 +65,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
             others.answer_with(_STATISTICS, answering(self.GetStatistics, pb.GetStatisticsRequest))
         self._operator = operator
         self._count_rows = count_rows
+        self._counts = SharedAnswers[dict[str, int]]()
         self._itself = itself
         self._world = world
 
@@ -127,7 +129,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         itself = self._itself.statistics()
         own = pb.GetStatisticsResponse(world=self._world.number, **_shared(itself))
         if not request.this_node_only:  # all nodes of a world have one store
-            own.stored.update(await self._count_rows())
+            own.stored.update(await self._counts.get(None, self._count_rows))
             if self._others is not None:
                 itself.node = self._others.own_name
                 own.nodes.append(itself)

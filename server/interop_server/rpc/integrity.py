@@ -11,7 +11,7 @@ from interop_server.core.model import Account, ChallengeOption, SpamFlow
 from interop_server.rpc.calls import Context, caller
 from interop_server.rpc.convert.enums import known
 from interop_server.rpc.convert.reports import reported_message_from
-from interop_server.rpc.shared_answers import SharedAnswers
+from interop_server.shared_answers import SharedAnswers
 
 
 class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):

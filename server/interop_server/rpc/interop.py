@@ -11,7 +11,7 @@ from interop_server.core.model import Account, InboxMode
 from interop_server.rpc.calls import Context, caller
 from interop_server.rpc.convert.enums import known
 from interop_server.rpc.errors import refusal_to
-from interop_server.rpc.shared_answers import SharedAnswers
+from interop_server.shared_answers import SharedAnswers
 
 
 class InteropServicer(interop_pb2_grpc.InteropServiceServicer):

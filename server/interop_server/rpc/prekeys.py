@@ -17,7 +17,7 @@ from interop_server.rpc.convert.keys import (
     signed_prekey_from,
 )
 from interop_server.rpc.errors import refusal_to
-from interop_server.rpc.shared_answers import SharedAnswers
+from interop_server.shared_answers import SharedAnswers
 
 
 class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):

@@ -2,24 +2,30 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
+from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import integrity_pb2, interop_pb2, prekeys_pb2
 from interop_server.core.journal import Journal, Origin
 from interop_server.core.keys.prekeys import KeyDigest
 from interop_server.core.limits import Limits
 from interop_server.core.model import Account, KemPreKeyIds, Partner, PublishedKeys, SignedPreKey
+from interop_server.core.operator.world import World
+from interop_server.core.troubles import Troubles
+from interop_server.http.metrics import Metrics, Sources
+from interop_server.rpc.admin import AdminServicer, Itself
 from interop_server.rpc.calls import Call
 from interop_server.rpc.integrity import IntegrityServicer
 from interop_server.rpc.interop import InteropServicer
 from interop_server.rpc.prekeys import PreKeyServicer
-from interop_server.rpc.shared_answers import SharedAnswers
 from interop_server.runtime.rng import SeededRng
+from interop_server.shared_answers import SharedAnswers
 from tests.manual_clock import ManualClock
-
-from .contexts import METHODS, FromGrpc
+from tests.unit.rpc.contexts import METHODS, FromGrpc
 
 pytestmark = pytest.mark.requirement("SIM-06")
 
@@ -173,3 +179,33 @@ async def test_whole_lists_are_read_for_all_who_ask_together() -> None:
         answers = await asyncio.gather(*(make() for _ in range(50)))
         assert rules.reads == 2, "by the first, and for all that came meanwhile"
         assert all(answer == answers[0] for answer in answers)
+
+
+class FilledStore:
+    """A store in which there is much to count."""
+
+    def __init__(self) -> None:
+        self.counts = 0
+
+    async def count_rows(self) -> dict[str, int]:
+        self.counts += 1
+        await asyncio.sleep(0)
+        return {"mailbox": self.counts}
+
+
+@pytest.mark.requirement("SIM-06")
+async def test_rows_are_counted_for_all_who_ask_together() -> None:
+    """All of the store is read for it: by an operator's page, say, and by whoever reaches the port for metrics."""
+    store, troubles = FilledStore(), Troubles()
+    registry: Any = SimpleNamespace(connected=list, is_draining=False)
+    itself = Itself(dict, troubles, registry, lambda: 1)
+    admin = AdminServicer(cast("Any", None), store.count_rows, itself, World(1, lambda: None))
+    asked = admin_pb2.GetStatisticsRequest()
+    answers = await asyncio.gather(*(admin.GetStatistics(asked, cast("Any", None)) for _ in range(50)))
+    assert [answer.stored["mailbox"] for answer in answers] == [1, *[2] * 49]
+    metrics = Metrics(JOURNAL, Sources("node-1", store.count_rows, dict, lambda: 0, lambda: troubles.present))
+    request = make_mocked_request("GET", "/metrics")
+    pages = await asyncio.gather(*(metrics._serve(request) for _ in range(50)))
+    assert [b'table="mailbox"} 3.0' in bytes(cast("bytes", page.body)) for page in pages] == [True, *[False] * 49]
+    assert store.counts == 4
+    await metrics.close()
