@@ -25,8 +25,8 @@ READ_BYTES = 512 * 1024
 WRITE_BYTES = 1024 * 1024
 """How much a writer gathers before it writes in a thread: below this, the hand-over costs more than the write."""
 HASH_BYTES = 1 << 20
-"""How much of a resumed upload a thread reads and hashes before it takes another call: others wait for a few of
-these, not for whole blobs."""
+"""How much a thread reads and hashes of what was written before an upload went on, until it takes another call: others
+wait for a few of these, not for whole blobs."""
 SYNC_BYTES = 16 << 20
 """How much a writer writes before it starts to sync it to disk."""
 _NS_PER_MS = 1_000_000
@@ -81,8 +81,6 @@ class LocalBlobStore:
         try:
             with self._faults.met():
                 await _in_thread(file.open)
-                while await _in_thread(file.catch_up):
-                    pass
         except BaseException:
             self._writing.discard(name)
             file.close()
@@ -225,8 +223,15 @@ class LocalBlobWriter:
             self._start_append()
 
     async def sha256(self) -> bytes:
-        """Returns the hash of everything written, including before a resumption: 32 bytes."""
+        """Returns the hash of everything written, including before a resumption: 32 bytes.
+
+        What was written before is read for it here, and not where an upload goes on: whoever breaks off each time would
+        have it read as often.
+        """
         await self._flush()
+        while not self._file.is_hashed:
+            self._appending = asyncio.ensure_future(asyncio.to_thread(self._file.hash_more))
+            await self._settle()
         return self._file.hash.digest()
 
     async def commit(self) -> None:
@@ -378,28 +383,40 @@ class _PartFile:
         self._clock = clock
         self._durable_folders = durable_folders
         self._file: BinaryIO | None = None
+        self._hashed = 0
         self.hash = hashlib.sha256()
+        """Of its first bytes: of all that is written, where nothing was there before."""
         self.size = 0
+
+    @property
+    def is_hashed(self) -> bool:
+        return self._hashed == self.size
 
     def open(self) -> None:
         passing("blob.open")
         self._part.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._part.open("a+b")
-        self._file.seek(0)
+        file = self._file = self._part.open("a+b")
+        self.size = file.seek(0, os.SEEK_END)
 
-    def catch_up(self) -> bool:
-        """Hashes some more of what was written before, and says whether there may be more."""
-        chunk = self._opened().read(HASH_BYTES)
+    def hash_more(self) -> None:
+        file = self._opened()
+        file.flush()
+        chunk = os.pread(file.fileno(), HASH_BYTES, self._hashed)
+        if not chunk:
+            raise OSError("an unfinished upload is shorter than it was")
+        self._hash(chunk)
+
+    def _hash(self, chunk: bytes | memoryview) -> None:
         self.hash.update(chunk)
-        self.size += len(chunk)
-        return bool(chunk)
+        self._hashed += len(chunk)
 
     def append(self, chunks: list[bytes | memoryview]) -> None:
         file = self._opened()
         for chunk in chunks:
             passing("blob.append")
             file.write(chunk)
-            self.hash.update(chunk)
+            if self.is_hashed:
+                self._hash(chunk)
             self.size += len(chunk)
 
     def sync(self) -> None:

@@ -1,8 +1,8 @@
 """An upload into an object store: a chain of pieces, each durable when it is stored, and one object in the end.
 
 The chain is the same for all nodes: a piece is created at the offset where the one before ends, and of two that create
-it, the store lets one. So whoever has stored the last piece has read or written all before it. What becomes the blob is
-read back from the pieces and hashed once more, so that nothing that another node did can break it.
+it, the store lets one. So whoever has stored the last piece goes on from all before it, and reads later what others
+wrote. What becomes the blob is read back from the pieces and hashed once more: nothing another node did can break it.
 """
 
 import asyncio
@@ -145,7 +145,7 @@ class ObjectBlobWriter:
         release: Callable[[], Awaitable[None]],
         piece_bytes: int = PIECE_BYTES,
     ) -> None:
-        """Opens an upload; `catch_up` comes first.
+        """Opens an upload; `take_up` comes first.
 
         Args:
             bucket: Where.
@@ -160,19 +160,18 @@ class ObjectBlobWriter:
         self._release = release
         self._piece_bytes = piece_bytes
         self._accepted = 0
-        self._hash = hashlib.sha256()
-        """Of what is stored, and of what is being stored."""
+        self._hash: hashlib._Hash | None = None
+        """Of what is stored, and of what is being stored; None when that must be read first."""
         self._gathered = bytearray()
         self._storing: asyncio.Future[None] | None = None
         self._closing: asyncio.Future[None] | None = None
 
-    async def catch_up(self) -> None:
-        """Reads what was stored before, for the hash."""
+    async def take_up(self) -> None:
+        """Begins where what was stored before ends."""
         await self._pieces.take_up()
-        async with aclosing(self._pieces.read()) as chunks:
-            async for chunk in chunks:
-                await asyncio.to_thread(self._hash.update, chunk)
         self._accepted = self._pieces.end
+        if not self._accepted:
+            self._hash = hashlib.sha256()
 
     @property
     def committed_bytes(self) -> int:
@@ -197,11 +196,24 @@ class ObjectBlobWriter:
         self._accepted += len(chunk)
 
     async def sha256(self) -> bytes:
-        """Returns the hash of everything written, including before a resumption: 32 bytes."""
+        """Returns the hash of everything written, including before a resumption: 32 bytes.
+
+        What was stored before is read for it here, and not where an upload goes on: whoever breaks off each time would
+        have it read as often.
+        """
         await self._settle()
+        if self._hash is None:
+            self._hash = await self._read_hash()
         hashed = self._hash.copy()
         await asyncio.to_thread(hashed.update, self._gathered)
         return hashed.digest()
+
+    async def _read_hash(self) -> "hashlib._Hash":
+        hashed = hashlib.sha256()
+        async with aclosing(self._pieces.read()) as chunks:
+            async for chunk in chunks:
+                await asyncio.to_thread(hashed.update, chunk)
+        return hashed
 
     async def commit(self) -> None:
         """Makes the blob durable under its name and closes."""
@@ -260,7 +272,8 @@ class ObjectBlobWriter:
         self._storing.add_done_callback(_ignore_failure)
 
     async def _store(self, piece: bytearray) -> None:
-        await asyncio.to_thread(self._hash.update, piece)
+        if self._hash is not None:
+            await asyncio.to_thread(self._hash.update, piece)
         await self._pieces.add(piece)
 
     async def _settle(self) -> None:

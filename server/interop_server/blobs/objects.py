@@ -103,7 +103,7 @@ class ObjectBlobStore:
                 lambda: self._end(name),
                 self._piece_bytes,
             )
-            await writer.catch_up()
+            await writer.take_up()
         except BaseException:
             await self._end(name)
             raise

@@ -2,12 +2,15 @@
 
 import asyncio
 import hashlib
+import os
 import random
 from collections.abc import Callable, Iterable
 from itertools import accumulate, pairwise
+from typing import Any
 
 import pytest
 
+from interop_server.blobs.bucket import Bucket
 from interop_server.core.ports import BlobReader, BlobStore, BlobWriter
 from tests.manual_clock import ManualClock
 
@@ -93,6 +96,40 @@ async def test_a_suspended_upload_goes_on_where_it_stopped(blobs: BlobStore, reo
         await writer.write(CONTENT[start:end])
         assert await writer.sha256() == hashlib.sha256(CONTENT[:end]).digest()
         await (writer.suspend() if end < len(CONTENT) else writer.commit())
+    assert await read(await blobs.open_reader(NAME)) == CONTENT
+
+
+@pytest.mark.requirement("SIM-06")
+async def test_whoever_takes_up_an_upload_and_leaves_it_has_nothing_read(
+    blobs: BlobStore, reopen: Callable[[], BlobStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a request without a byte would cost as much as all of the blob, as often as it is made; the end reads it."""
+    reads = list[str]()
+    pread, read_object = os.pread, Bucket.read
+
+    def read_file(file: int, length: int, offset: int) -> bytes:
+        reads.append(f"file at {offset}")
+        return pread(file, length, offset)
+
+    def read_piece(bucket: Bucket, path: str, start: int, end: int) -> Any:
+        reads.append(path)
+        return read_object(bucket, path, start, end)
+
+    monkeypatch.setattr(os, "pread", read_file)
+    monkeypatch.setattr(Bucket, "read", read_piece)
+    for store in (blobs, blobs, reopen(), reopen()):
+        writer = await store.open_writer(NAME)
+        if not writer.committed_bytes:
+            await writer.write(CONTENT[: MIB + 77])
+        assert writer.committed_bytes == MIB + 77
+        await writer.suspend()
+    assert reads == []
+    writer = await reopen().open_writer(NAME)
+    await writer.write(CONTENT[MIB + 77 :])
+    for _ in range(2):
+        assert await writer.sha256() == hashlib.sha256(CONTENT).digest()
+    assert len(reads) == len(set(reads)) > 0
+    await writer.commit()
     assert await read(await blobs.open_reader(NAME)) == CONTENT
 
 

@@ -68,18 +68,24 @@ async def test_a_strange_file_among_the_blobs_is_no_blob(root: Path, local: Loca
     assert await local.list_stored() == {}
 
 
-async def test_going_on_with_a_large_upload_lets_others_through(local: LocalBlobStore) -> None:
+async def test_hashing_a_large_upload_that_went_on_lets_others_through(root: Path, local: LocalBlobStore) -> None:
     """With one thread for all, who asks something small waits for one step of the hash, not for all of it."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     first, content = await local.open_writer(NAME), os.urandom(3 * HASH_BYTES)
-    await first.write(content)
+    await first.write(content[:-1])
     await first.suspend()
-    opening = asyncio.create_task(local.open_writer(NAME))
+    writer = await local.open_writer(NAME)
+    await writer.write(content[-1:])
+    hashing = asyncio.create_task(writer.sha256())
     for _ in range(2):
         assert await local.committed_bytes(OTHER) == 0
-    assert not opening.done()
-    writer = await opening
-    assert await writer.sha256() == hashlib.sha256(content).digest()
+    assert not hashing.done()
+    assert await hashing == hashlib.sha256(content).digest()
+    await writer.suspend()
+    writer = await local.open_writer(NAME)
+    os.truncate(root / "uploads" / f"{NAME}.part", 3)
+    with fails_for("shorter"):
+        await writer.sha256()
     await writer.discard()
 
 
