@@ -19,6 +19,7 @@ from interop_server import __version__
 from interop_server.app import STOP_SECONDS, Simulator
 from interop_server.config import Config
 from interop_server.runtime.files import SayOnce
+from interop_server.runtime.memory import give_back_memory
 from interop_server.runtime.shutdown import StopIncomplete
 from interop_server.state_file import StateFile
 
@@ -132,11 +133,14 @@ def _collect_seldom() -> None:
 
 async def _one_world_after_another(simulator: Simulator, addresses: Endpoint, told: asyncio.Event) -> str:
     """Begins anew at each reset until the end is told, or a world cannot be stopped: then returns that sentence."""
+    giving_back = asyncio.create_task(give_back_memory(), name="memory")
     try:
         while await _is_reset_before(told, simulator.wants_reset):
             await _begin_anew(simulator, addresses)
     except StopIncomplete as error:
         return str(error)
+    finally:
+        giving_back.cancel()
     return ""
 
 

@@ -63,6 +63,7 @@ ALLOWED = {
     ("nodes/merging.py", "asyncio.sleep"): "other nodes, which are asked again what they have recorded",
     ("nodes/node.py", "asyncio.sleep"): "other nodes and the database, which know only real time",
     ("nodes/bus.py", "asyncio.sleep"): "a server that goes away or comes back knows no clock of the simulator's",
+    ("runtime/memory.py", "asyncio.sleep"): "memory, of which the system has as much at any simulated time",
     ("runtime/shutdown.py", "asyncio.get_running_loop().time"): "a process ends in real time",
     ("crash_points.py", "signal"): "SIGKILL, not its alarm clock",
     ("tls.py", "datetime.UTC"): "certificates have dates; the time is handed in",
