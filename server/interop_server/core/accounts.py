@@ -1,9 +1,11 @@
 """Looks up accounts and people that an operator names, in whatever form; knows no rule about them."""
 
+from contextlib import suppress
+
 from interop_server.core.addressing import plain_jid
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_identifier, normalize_phone_number
-from interop_server.core.model import Account, ExternalUser
+from interop_server.core.model import Account, ExternalUser, IdentifierType
 from interop_server.core.shared_store import AccountStore, PartnerStore
 
 
@@ -23,7 +25,7 @@ async def named_person(partners: PartnerStore, integrator: int, external_id: str
     """Returns the person with an identifier, who may have no account (any more), for a call as above (OPT-08).
 
     Args:
-        partners: Say which kind of identifier theirs is.
+        partners: Say which kind of identifier theirs is; it may have been another one before.
         integrator: The partner; 0 for a WhatsApp user.
         external_id: The identifier, as somebody writes it.
         requirement: Id of the rule.
@@ -36,4 +38,11 @@ async def named_person(partners: PartnerStore, integrator: int, external_id: str
     kind = (await partners.get_identifier_types([integrator])).get(integrator)
     if kind is None:
         raise Refusal(Reason.NOT_REGISTERED, f"there is no partner {integrator}", requirement=requirement)
-    return ExternalUser(integrator, normalize_identifier(external_id, kind))
+    try:
+        return ExternalUser(integrator, normalize_identifier(external_id, kind))
+    except Refusal:
+        # Sanctions outlive a change of the partner's kind of identifiers.
+        for earlier in IdentifierType:
+            with suppress(Refusal):
+                return ExternalUser(integrator, normalize_identifier(external_id, earlier))
+        raise

@@ -6,8 +6,8 @@ from interop_server.core.abuse.standing import MAX_SANCTION_SECONDS, SUB_CODES, 
 from interop_server.core.errors import Reason
 from interop_server.core.journal import OPERATOR
 from interop_server.core.limits import DAY_MS, SECOND_MS
-from interop_server.core.model import Account, ExternalUser, Sanction, SanctionKind
-from tests.unit.core.world import BATS, NOW_MS, ClientKeys, World, refused, token
+from interop_server.core.model import Account, ExternalUser, IdentifierType, Sanction, SanctionKind
+from tests.unit.core.world import BATS, NOW_MS, ClientKeys, World, partner, refused, token
 
 LOCK, TEMPORARY_BAN, BAN = SanctionKind
 
@@ -46,6 +46,8 @@ async def test_a_person_is_the_same_in_any_form_of_their_name(world: World) -> N
     person = await world.standing.person(BATS, "RENE\u0301")
     assert person == ada.external_user and await world.standing.sanctions(person)
     assert await world.standing.person(0, "+49 1511 234567") == ExternalUser(0, "491511234567")
+    await world.register(partner(BATS, identifier_type=IdentifierType.EMAIL))
+    assert await world.standing.person(BATS, "Ren\u00e9") == ada.external_user
     with refused(Reason.REQUEST_MALFORMED, "ENL-02"):
         await world.standing.person(BATS, "")
     with refused(Reason.NOT_REGISTERED, "ABU-05"):
