@@ -1,4 +1,4 @@
-"""Limits that are all as large as they can be."""
+"""Limits that are as large as they can be: all, or those of rates."""
 
 from dataclasses import fields
 from typing import Any
@@ -23,3 +23,9 @@ def largest(**changes: int) -> Limits:
         if not isinstance(default, bool) and isinstance(default, int | float):
             values[each.name] = type(default)(about(each.name).most)
     return Limits(**values | LESS | changes)
+
+
+def no_rates() -> dict[str, int]:
+    """Limits with which no rate answers for the rules behind it."""
+    names = [each.name for each in fields(Limits) if each.name.endswith(("_burst", "_per_day"))]
+    return {name: int(about(name).most) for name in names}

@@ -5,7 +5,6 @@ import itertools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from dataclasses import fields
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -17,17 +16,16 @@ from interop_client.connection.transport import DirectTransport, LoginFactory
 from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
 from interop_client.state import ClientState
 from interop_protocol.endpoint import Endpoint
-from interop_server.core.limits import Limits
 from partner_server import PartnerServer
 from tests.e2e.raw import enlistment
+from tests.largest_limits import no_rates
 
 INTEGRATOR = 600
 MEDIA_DAYS = 1
 STALE_UPLOAD_SECONDS = 60
-_MANY = 1_000_000_000
 _WEEK_SECONDS = 7 * 86_400
 LIMITS = {
-    **{each.name: _MANY for each in fields(Limits) if each.name.endswith(("_burst", "_per_day"))},
+    **no_rates(),
     "media_days": MEDIA_DAYS,
     "stale_upload_seconds": STALE_UPLOAD_SECONDS,
     "silent_seconds": _WEEK_SECONDS,

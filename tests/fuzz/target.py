@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -34,7 +34,6 @@ from interop_client.whatsapp import TERMS_ID
 from interop_demo.processes import Child, simulator
 from interop_protocol.encoding import media_token
 from interop_protocol.endpoint import Endpoint
-from interop_server.core.limits import Limits
 from interop_server.rpc.errors import DETAILS_METADATA
 from partner_server import PartnerServer, PartnerSettings, SigningKeys
 from tests.e2e.raw import enlistment, one_time_prekeys, signed_prekey
@@ -43,6 +42,7 @@ from tests.fuzz.line import WAIT_SECONDS, Line
 from tests.fuzz.methods import path_of
 from tests.fuzz.outcomes import Answer
 from tests.invariants import violations, violations_on_server
+from tests.largest_limits import no_rates
 from tests.postgres import fresh_database
 from tests.registration import registration
 
@@ -52,8 +52,6 @@ BLOB_TOKEN = media_token(hashlib.sha256(BLOB).digest())
 STREAM_SECONDS = 0.2
 """How long a stream of answers is listened to when nothing comes."""
 STREAM_RESPONSES = 5
-UNLIMITED = [field.name for field in fields(Limits) if field.name.endswith(("_burst", "_per_day"))]
-"""Limits that would answer for the rules behind them."""
 
 
 @dataclass
@@ -285,8 +283,8 @@ async def open_target(folder: Path, keys: SigningKeys) -> AsyncIterator[Target]:
     """Starts a simulator with a messenger and people; ends all of it."""
     db: Path | str = folder / "fuzzed.db"
     arguments = ["--log-level", "warning", "--limit", "kem_prekeys=true"]
-    for name in UNLIMITED:
-        arguments += ["--limit", f"{name}=1000000000"]
+    for name, most in no_rates().items():
+        arguments += ["--limit", f"{name}={most}"]
     async with AsyncExitStack() as stack:
         if os.environ.get("FUZZ_POSTGRES"):
             db = await stack.enter_async_context(fresh_database())

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +31,7 @@ from tests.histories.line import WAIT_SECONDS, Line, LineEnded
 from tests.histories.model import ABROAD, DONE, OFFLINE, REPORTERS_UNTIL_BAN, REPORTERS_UNTIL_LOCK, Event
 from tests.histories.servers import START_MS, Surface, open_servers
 from tests.histories.story import BY_OPERATOR, PARTNERS, WAITS_MS, WHATSAPP, Moment, Step
+from tests.largest_limits import no_rates
 from tests.registration import registration
 
 ENDED: Event = ("ended",)
@@ -40,7 +40,7 @@ _TOKEN_MS = 60_000
 _INTEGRATORS = {"A": 100, "B": 200}
 _TOO_MANY = 1_000_000_000
 LIMITS = Limits(
-    **dict.fromkeys((each.name for each in fields(Limits) if each.name.endswith(("_burst", "_per_day"))), _TOO_MANY),
+    **no_rates(),
     prekeys_low_count=0,
     reports_until_lock=REPORTERS_UNTIL_LOCK,
     reports_until_ban=REPORTERS_UNTIL_BAN,
