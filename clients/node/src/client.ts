@@ -142,7 +142,7 @@ export class InteropClient {
       upkeep: this.#upkeep(),
       sendsDeliveredReceipts: this.options.sendsDeliveredReceipts ?? true,
     };
-    this.#connection = new Connection(parts, login, this.#ending);
+    this.#connection = Connection.begin(parts, login, this.#ending);
   }
 
   /**

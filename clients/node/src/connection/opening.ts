@@ -7,6 +7,11 @@ import { ConnectionEnded } from "../errors.js";
 
 /** Longest message that a client reads, in bytes: gRPC's own default, which this library does not have. */
 export const MAX_MESSAGE_BYTES = 4 << 20;
+/**
+ * How long a connection without a call stays open, and how long `connect-node` keeps one that was closed in memory, with
+ * all that it was opened for: a quarter of an hour by its default. A chat channel is a call.
+ */
+const IDLE_MS = 10_000;
 
 /** One HTTP/2 connection of its own, which opens with the first call. */
 export interface OpenedConnection {
@@ -26,7 +31,8 @@ export interface OpenedConnection {
  */
 export function openConnectionTo(address: string, ca = ""): OpenedConnection {
   const baseUrl = `${ca ? "https" : "http"}://${address}`;
-  const sessionManager = new Http2SessionManager(baseUrl, undefined, ca ? { ca } : undefined);
+  const options = { idleConnectionTimeoutMs: IDLE_MS };
+  const sessionManager = new Http2SessionManager(baseUrl, options, ca ? { ca } : undefined);
   const closing = new AbortController();
   return {
     grpc: createGrpcTransport({ baseUrl, sessionManager, readMaxBytes: MAX_MESSAGE_BYTES }),

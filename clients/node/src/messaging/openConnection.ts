@@ -101,22 +101,28 @@ export class Connection {
   #isFaulty = false;
 
   /**
+   * Begins one.
+   *
    * @param parts The parts that it uses.
    * @param login The server's answer to the login.
    * @param earlier Those closed by the application's code that they wait for: it may still be at work, or have failed.
    */
-  constructor(
+  static begin(parts: ConnectionParts, login: LoginSuccess, earlier: readonly Connection[]): Connection {
+    // Outside: all that is made there would keep the connection in whose application code it is made.
+    return calling.run(undefined, () => new Connection(parts, login, earlier));
+  }
+
+  private constructor(
     private readonly parts: ConnectionParts,
     login: LoginSuccess,
-    earlier: readonly Connection[] = [],
+    earlier: readonly Connection[],
   ) {
     this.#maxArrived = (login.limits?.maxUnackedDeliveries || DEFAULT_MAX_UNACKED) + NOT_ACKED_KINDS;
     this.#maxOfflineBatch = login.limits?.maxOfflineBatch || MAX_OFFLINE_BATCH;
     this.#serverKnowsTyping = login.capabilities.includes(Capability.TYPING);
     this.#earlier = [...earlier];
-    // Outside: else it would keep the connection in whose application code it was made.
-    this.#delivering = calling.run(undefined, () => this.#deliver());
-    this.#done = calling.run(undefined, () => this.#run());
+    this.#delivering = this.#deliver();
+    this.#done = this.#run();
     for (const connection of this.#earlier) {
       connection.#delivering.then(() => this.#arrivalOrEnd.notify());
     }

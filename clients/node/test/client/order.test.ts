@@ -2,15 +2,24 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { queryObjects, setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 
 import { create } from "@bufbuild/protobuf";
 
 import { deferred } from "../../src/asynchrony.js";
 import { REPEAT_SECONDS } from "../../src/connection/calls.js";
+import type { Transport } from "../../src/connection/transport.js";
 import { MediaService } from "../../src/gen/interop_api/v1/media_pb.js";
 import { PreKeyService } from "../../src/gen/interop_api/v1/prekeys_pb.js";
-import { MessageSchema, ReceiptType } from "../../src/gen/interop_api/v1/stanza_pb.js";
+import {
+  LoginSuccessSchema,
+  MessageSchema,
+  ReceiptType,
+  StanzaSchema,
+} from "../../src/gen/interop_api/v1/stanza_pb.js";
 import { ClientState, ConnectionEnded, LoginRefused, log, ServerRefusal, ThirdPartyClient } from "../../src/index.js";
+import { Connection } from "../../src/messaging/openConnection.js";
 import type { ClientOptions } from "../../src/options.js";
 import { FalseServer, type Frame, type Session, type StanzaInit } from "./falseServer.js";
 
@@ -25,6 +34,43 @@ function clientOf(server: FalseServer, options: ClientOptions = {}, state = newS
 
 function newState(): ClientState {
   return ClientState.generate("1-1@interop");
+}
+
+/** Delivers another receipt on each connection, without a server. */
+class Delivering implements Transport {
+  readonly blobs = undefined;
+  readonly ca = "";
+  #closed = deferred<void>();
+  #deliveryId = 0n;
+
+  connect() {
+    this.#closed = deferred<void>();
+    return Promise.resolve(create(LoginSuccessSchema, { jid: "1-1@interop" }));
+  }
+
+  async *receive() {
+    const closed = this.#closed.promise;
+    this.#deliveryId += 1n;
+    yield [create(StanzaSchema, { ...RECEIPT, deliveryId: this.#deliveryId })];
+    await closed;
+  }
+
+  send() {
+    return Promise.resolve();
+  }
+
+  call() {
+    return Promise.reject(new Error("there is no server"));
+  }
+
+  abort(): void {
+    this.#closed.resolve();
+  }
+
+  close() {
+    this.#closed.resolve();
+    return Promise.resolve();
+  }
 }
 
 /** Logs in, delivers a receipt, notes what is acked, and reads until the client has gone. */
@@ -339,6 +385,30 @@ describe("the application's code", { timeout: 20_000 }, () => {
       assert.deepEqual(acked, []);
     });
   }
+
+  test("connects anew each time: no connection is kept by those after it", async () => {
+    const before = queryObjects(Connection, { format: "count" }); // of other tests
+    const transport = new Delivering();
+    const isLast = deferred<void>();
+    let connections = 1;
+    const onEvent = async () => {
+      if (connections < 20) {
+        connections += 1;
+        await client.connect();
+      } else {
+        isLast.resolve();
+      }
+    };
+    const client = new ThirdPartyClient(transport, newState(), undefined, { onEvent });
+    await client.connect();
+    await isLast.promise;
+    await client.close();
+    setFlagsFromString("--expose-gc");
+    (runInNewContext("gc") as () => void)();
+    await new Promise((resolve) => setImmediate(resolve)); // what a collection frees, the next one collects
+    const kept = queryObjects(Connection, { format: "count" }) - before;
+    assert.ok(kept <= 3, `${kept} of ${connections} connections are kept`);
+  });
 
   for (const [what, error] of [
     ["fails", new Error("the disk is full")],
