@@ -142,6 +142,31 @@ async def test_news_during_a_push_cause_one_more(
 
 
 @pytest.mark.requirement("LIF-02")
+@pytest.mark.parametrize("news", [0, 3])
+async def test_without_news_no_push_follows(
+    serve_partner: ServePartner, partner: MakePartner, clock: ManualClock, news: int
+) -> None:
+    """Not when its second is over, and not for as long as others are pushed to: what came meanwhile made one more."""
+    receiver = Receiver()
+    receiver.gate.clear()
+    async with running(clock, partner(await serve_partner(receiver.answer))) as gateway:
+        gateway.notify(100, ADA)
+        to = [await receiver.next_to()]
+        for _ in range(news):
+            gateway.notify(100, ADA)
+        receiver.gate.set()
+        for others in range(4):
+            await until(gateway, "push_sent", 1 + others)
+            await clock.wait_for_sleepers(1)
+            clock.advance(1_000)
+            gateway.notify(100, BEA)
+        await until(gateway, "push_sent", 5)
+        while not receiver.requests.empty():
+            to.append(await receiver.next_to())
+    assert to.count(ADA) == (2 if news else 1)
+
+
+@pytest.mark.requirement("LIF-02")
 async def test_forty_messages_after_one_another_make_two_pushes(
     serve_partner: ServePartner, partner: MakePartner, clock: ManualClock
 ) -> None:
