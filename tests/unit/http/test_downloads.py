@@ -109,6 +109,20 @@ async def test_a_blob_is_served_whole(world: World, session: ClientSession) -> N
             assert await response.read() == (BLOB if method == "GET" else b"")
 
 
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=1-"}])
+async def test_a_connection_goes_on_after_a_download(
+    world: World, session: ClientSession, headers: dict[str, str]
+) -> None:
+    """Only what is cut short ends it: an end would take what is still on its way to a slow reader."""
+    path, ends = await world.upload(), set()
+    for _ in range(3):
+        async with session.get(path, headers=headers) as response:
+            assert response.connection is not None and response.connection.transport is not None
+            ends.add(response.connection.transport.get_extra_info("sockname"))
+            assert (await response.read())[-256:] == BLOB[-256:]
+    assert len(ends) == 1
+
+
 @pytest.mark.parametrize(
     ("header", "first", "last"),
     [
