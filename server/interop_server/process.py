@@ -9,9 +9,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from interop_protocol.endpoint import Endpoint
@@ -87,10 +89,10 @@ async def serve(config: Config) -> None:
         PeopleMissing: The people who should be there did not come; the simulator has stopped.
     """
     told = asyncio.Event()
-    seconds = config.grace_seconds + STOP_SECONDS + _SPARE_SECONDS
-    _hear_signals(told, seconds)
+    cut_off = _CutOff(config.grace_seconds + STOP_SECONDS + _SPARE_SECONDS)
+    _hear_signals(told, cut_off)
     if config.until_stdin_ends:
-        _hear_the_end_of_stdin(told, seconds)
+        _hear_the_end_of_stdin(told, cut_off)
     asyncio.get_running_loop().set_exception_handler(SayOnce())
     simulator = Simulator(config)
     addresses = await simulator.start()
@@ -112,12 +114,12 @@ async def serve(config: Config) -> None:
             workbench.watch(simulator.people_have_gone)
         _say(line)
         _tell_a_person(ready)
-        await asyncio.to_thread(_load_what_calls_need)
+        await _load_in_time()
         incomplete = await _one_world_after_another(simulator, addresses, told)
     finally:
         if word is not None:
             word.remove()
-        _cut_off_after(seconds)
+        cut_off.begin()
         if workbench is not None:
             await workbench.stop()
         await _stop(simulator, incomplete)
@@ -150,8 +152,19 @@ async def _stop(simulator: Simulator, incomplete: str) -> None:
         await simulator.stop()
     except StopIncomplete as error:
         incomplete = incomplete or str(error)
+    if not incomplete and not _is_thread_to_have():
+        incomplete = "The simulator has ended, but no thread can be started: see how many the system allows."
     if incomplete:
         _end_at_once(incomplete)
+
+
+def _is_thread_to_have() -> bool:
+    """Says whether a thread can be started, as asyncio and Python themselves do when they end."""
+    try:
+        threading.Thread(target=lambda: None, daemon=True).start()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def _begin_anew(simulator: Simulator, addresses: Endpoint) -> None:
@@ -172,6 +185,13 @@ async def _is_reset_before(told: asyncio.Event, wants_reset: asyncio.Event) -> b
     return not told.is_set()
 
 
+async def _load_in_time() -> None:
+    try:
+        await asyncio.to_thread(_load_what_calls_need)
+    except RuntimeError as error:  # the system gives no thread
+        _log.warning("what calls need could not be loaded yet: %s", error)
+
+
 def _load_what_calls_need() -> None:
     """Loads it once the start is over: when it is needed, there may be no descriptor left to read a file with.
 
@@ -189,11 +209,11 @@ def _load_ledger() -> None:
     importlib.import_module("interop_server.ledger").load_ledger()
 
 
-def _hear_signals(told: asyncio.Event, seconds: float) -> None:
+def _hear_signals(told: asyncio.Event, cut_off: "_CutOff") -> None:
     loop = asyncio.get_running_loop()
 
     def hear(*_: object) -> None:
-        _cut_off_after(seconds)
+        cut_off.begin()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Under `nohup` the end of the terminal is ignored from the start, and stays so.
@@ -202,7 +222,7 @@ def _hear_signals(told: asyncio.Event, seconds: float) -> None:
             signal.signal(number, hear)  # beside the loop, which may be what hangs
 
 
-def _hear_the_end_of_stdin(told: asyncio.Event, seconds: float) -> None:
+def _hear_the_end_of_stdin(told: asyncio.Event, cut_off: "_CutOff") -> None:
     """Reads stdin to its end, in a thread: not every kind of file can be waited for by the loop."""
     loop = asyncio.get_running_loop()
 
@@ -210,18 +230,33 @@ def _hear_the_end_of_stdin(told: asyncio.Event, seconds: float) -> None:
         with suppress(OSError):
             while os.read(0, _READ_BYTES):
                 pass
-        _cut_off_after(seconds)
+        cut_off.begin()
         with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(told.set)
 
     threading.Thread(target=read, name="stdin", daemon=True).start()
 
 
-def _cut_off_after(seconds: float) -> None:
-    words = f"The simulator did not stop within {seconds:g} seconds and was cut off: something hangs."
-    watch = threading.Timer(seconds, _end_at_once, (words,))
-    watch.daemon = True
-    watch.start()
+class _CutOff:
+    """Ends the process in time, whatever hangs. Its thread is there from the start: at the end there may be none left.
+
+    Args:
+        seconds: How long the end may take.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._begun = SimpleQueue[None]()  # a handler of signals may put something in, whatever it has interrupted
+        threading.Thread(target=self._wait, name="cut-off", daemon=True).start()
+
+    def begin(self) -> None:
+        """Says that the end has begun; the first time counts."""
+        self._begun.put(None)
+
+    def _wait(self) -> None:
+        self._begun.get()
+        time.sleep(self._seconds)
+        _end_at_once(f"The simulator did not stop within {self._seconds:g} seconds and was cut off: something hangs.")
 
 
 def _end_at_once(sentence: str) -> None:

@@ -42,7 +42,7 @@ class HttpListener:
     ) -> None:
         """Loads what answers, on a thread of its own, then starts it on the socket.
 
-        Tries again where that fails: a descriptor or the disk may be missing at the moment.
+        Tries again where that fails: a descriptor, a thread or the disk may be missing at the moment.
 
         Args:
             start: Starts it.
@@ -55,7 +55,7 @@ class HttpListener:
                 self._server = await start(self._socket)
                 troubles.end(HTTP)
                 return
-            except (OSError, ImportError) as error:
+            except (OSError, ImportError, RuntimeError) as error:  # the last where the system gives no thread
                 troubles.meet(HTTP, f"HTTP is not answered yet ({error}): what answers it is loaded again and again.")
                 await asyncio.sleep(AGAIN_SECONDS)
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 
 from tests.e2e.program import ANY_PORTS, END_SECONDS, Ended, left_behind, run, running
 
@@ -145,6 +146,36 @@ async def test_a_loop_that_hangs_is_cut_off(tmp_path: Path) -> None:
         ended = await program.end()
     assert ended.code == 1
     assert "cut off: something hangs" in ended.stderr
+
+
+async def test_it_ends_where_no_thread_can_be_started(tmp_path: Path) -> None:
+    """As where others have used up all processes of a user: every step runs, and a sentence says why it is not 0."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "sitecustomize.py").write_text(
+        "import os, sys, threading\n"
+        "def refuse(self):\n"
+        '    raise RuntimeError("can\'t start new thread")\n'
+        "def wait():\n"
+        "    open('told').close()\n"
+        "    threading.Thread.start = refuse\n"
+        "    open('heard', 'w').close()\n"
+        "if 'up' in sys.argv:\n"
+        "    os.mkfifo('told')\n"
+        "    os.mkfifo('heard')\n"
+        "    threading.Thread(target=wait, daemon=True).start()\n"
+    )
+    async with running(tmp_path, *UP, path=tmp_path / "lib") as program, asyncio.timeout(END_SECONDS):
+        ready = await program.ready_line()
+        async with ClientSession() as session, session.get(f"{ready['http']}/.well-known/jwks") as response:
+            assert response.status == 200
+        for pipe in ("told", "heard"):
+            with (tmp_path / pipe).open("w" if pipe == "told" else "r"):
+                pass
+        program.signal(signal.SIGTERM)
+        ended = await program.end()
+    assert (ended.code, ended.stderr.splitlines()[-1][:7]) == (1, "Error: ")
+    assert "no thread can be started" in ended.stderr and "Traceback" not in ended.stderr
+    assert set(left_behind(tmp_path)) == {"heard", "lib", "told"}
 
 
 async def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -20,7 +20,11 @@ from interop_server.http.surface import HttpServer, serve
 @pytest.mark.parametrize("part", ["code", "start"])
 async def test_what_could_not_be_loaded_or_started_is_tried_later(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     """As when descriptors are gone just then: no failure is the end of HTTP, and health says so meanwhile."""
-    failures = [OSError(errno.EMFILE, os.strerror(errno.EMFILE)), ImportError("cannot open shared object file")]
+    failures = [
+        OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+        ImportError("cannot open shared object file"),
+        RuntimeError("can't start new thread"),
+    ]
     said, ports = list[str](), list[int]()
     troubles = Troubles()
     troubles.watch(lambda name, sentence: said.append(f"{name}: {sentence}"))
@@ -42,7 +46,7 @@ async def test_what_could_not_be_loaded_or_started_is_tried_later(monkeypatch: p
     monkeypatch.setattr(importlib, "import_module", load)
     http = listen("127.0.0.1", 0)
     await http.serve(start, troubles)
-    assert (failures, ports) == ([], [http.port] * (3 if part == "start" else 1))
+    assert (failures, ports) == ([], [http.port] * (4 if part == "start" else 1))
     assert [line.partition(" (")[0] for line in said] == ["http: HTTP is not answered yet", "http: "]
     assert "Too many open files" in said[0]
     async with ClientSession() as session, session.get(f"http://127.0.0.1:{http.port}/") as response:
