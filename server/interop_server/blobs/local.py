@@ -24,6 +24,8 @@ READ_BYTES = 512 * 1024
 """Chunk size of a reader: larger chunks measured no faster, and cost memory per download."""
 WRITE_BYTES = 1024 * 1024
 """How much a writer gathers before it writes in a thread: below this, the hand-over costs more than the write."""
+WRITE_CHUNKS = 1_024
+"""How many chunks a writer gathers at most: one of a byte takes up as much memory as three hundred; policy."""
 HASH_BYTES = 1 << 20
 """How much a thread reads and hashes of what was written before an upload went on, until it takes another call: others
 wait for a few of these, not for whole blobs."""
@@ -218,7 +220,7 @@ class LocalBlobWriter:
         self._gathered.append(chunk)
         self._gathered_bytes += len(chunk)
         self._accepted += len(chunk)
-        if self._gathered_bytes >= WRITE_BYTES:
+        if self._gathered_bytes >= WRITE_BYTES or len(self._gathered) >= WRITE_CHUNKS:
             await self._settle()
             self._start_append()
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from interop_server.blobs.local import HASH_BYTES, WRITE_BYTES, LocalBlobStore
+from interop_server.blobs.local import HASH_BYTES, WRITE_BYTES, WRITE_CHUNKS, LocalBlobStore
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.troubles import BLOBS, Troubles
 from tests.manual_clock import ManualClock
@@ -50,6 +50,19 @@ async def test_files_lie_where_an_operator_expects_them(root: Path, local: Local
     assert files(root) == [f"uploads/{NAME}.part"]
     await writer.commit()
     assert files(root) == [f"ab/{NAME}"]
+
+
+@pytest.mark.requirement("SIM-06")
+async def test_a_blob_in_tiny_chunks_takes_no_more_memory_than_another(local: LocalBlobStore) -> None:
+    """A megabyte that came byte by byte took up 360 while it was gathered."""
+    writer, most = await local.open_writer(NAME), 0
+    for number in range(10_000):
+        await writer.write(memoryview(bytes((number % 256,))))
+        most = max(most, len(writer._gathered))
+    assert most == WRITE_CHUNKS - 1
+    content = bytes(number % 256 for number in range(10_000))
+    assert (writer.committed_bytes, await writer.sha256()) == (10_000, hashlib.sha256(content).digest())
+    await writer.discard()
 
 
 async def test_a_strange_file_among_the_uploads_is_left_alone(root: Path, local: LocalBlobStore) -> None:
