@@ -167,6 +167,32 @@ async def test_without_news_no_push_follows(
 
 
 @pytest.mark.requirement("LIF-02")
+async def test_later_news_are_merged_as_the_first_were(
+    serve_partner: ServePartner, partner: MakePartner, clock: ManualClock
+) -> None:
+    """When the second after a push is over, ten messages before the next is sent make that one, and no further."""
+    receiver, to = Receiver(), []
+    async with running(clock, partner(await serve_partner(receiver.answer))) as gateway:
+        gateway.notify(100, ADA)
+        await until(gateway, "push_sent", 1)
+        await clock.wait_for_sleepers(1)
+        clock.advance(1_000)
+        gateway.notify(100, BEA)
+        await until(gateway, "push_sent", 2)  # by then it is over
+        for _ in range(10):
+            gateway.notify(100, ADA)
+        for others in range(4):
+            await until(gateway, "push_sent", 3 + others)
+            await clock.wait_for_sleepers(1)
+            clock.advance(1_000)
+            gateway.notify(100, BEA)
+        await until(gateway, "push_sent", 7)
+        while not receiver.requests.empty():
+            to.append(await receiver.next_to())
+    assert to.count(ADA) == 2
+
+
+@pytest.mark.requirement("LIF-02")
 async def test_forty_messages_after_one_another_make_two_pushes(
     serve_partner: ServePartner, partner: MakePartner, clock: ManualClock
 ) -> None:
