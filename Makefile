@@ -73,7 +73,7 @@ matrix: $(STAMP) ## Judge every wrong client and partner's server with the whole
 repeat: $(STAMP) ## Judge the SDK with the whole kit again and again, and print the flake rate; ARGS="--runs 50"
 	@$(BIN)/python -m tests.conformance.repeat $(ARGS)
 
-threats: $(STAMP) ## Attack a running server in the ways T1 to T29 and print what held; ARGS=--json for machines
+threats: $(STAMP) ## Attack a running server in the ways T1 to T30 and print what held; ARGS=--json for machines
 	@$(BIN)/python -m tests.threats $(ARGS)
 
 fuzz: $(STAMP) ## Fire generated messages at every RPC and stanza; ARGS="--examples 50000 -k prekeys"

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -255,7 +254,7 @@ class _CutOff:
 
     def _wait(self) -> None:
         self._begun.get()
-        time.sleep(self._seconds)
+        threading.Event().wait(self._seconds)
         _end_at_once(f"The simulator did not stop within {self._seconds:g} seconds and was cut off: something hangs.")
 
 

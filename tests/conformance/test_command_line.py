@@ -131,7 +131,7 @@ def test_expected_failures(tmp_path: Path) -> None:
     file.write_text('"ENL-08.enlists" = "Not done yet."\n')
     outcome = conformance(tmp_path, *CLIENT, "--only", "ENL-08.enlists", "--expected-failures", str(file))
     assert (outcome.status, outcome.verdicts()) == (1, {"ENL-08.enlists": "unexpected pass"})
-    file.write_text(f'"{ONE}" = "Not done yet."\n')
+    file.write_text(f'"{ONE}" = "Not done yet."\n"KEY-09.refills" = "Is not run here."\n')
     outcome = conformance(tmp_path, "client", "--command", WRONG, "--only", ONE, "--expected-failures", str(file))
     assert (outcome.status, outcome.verdicts()) == (1, {ONE: "expected failure"})
 
@@ -151,6 +151,13 @@ def test_two_runs_are_compared(tmp_path: Path) -> None:
     outcome = conformance(tmp_path, "diff", new, old)
     assert (outcome.status, outcome.stdout) == (0, f"better {ONE}: fail → pass\n")
     assert conformance(tmp_path, "diff", new, new).stdout == ""
+    scores = []
+    for score in ("noticed", "survived"):
+        scores.append(str(tmp_path / f"{score}.json"))
+        report = {**failed.report, "checks": [check | {"verdict": "pass", "score": score}]}
+        Path(scores[-1]).write_text(json.dumps(report))
+    outcome = conformance(tmp_path, "diff", *scores)
+    assert (outcome.status, outcome.stdout) == (0, f"other  {ONE}: pass, noticed → pass, survived\n")
 
 
 def test_checks_are_listed(tmp_path: Path) -> None:

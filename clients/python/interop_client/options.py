@@ -14,7 +14,7 @@ class ClientOptions:
     """The application's choices for a client.
 
     Raises:
-        ValueError: A number is out of range.
+        ValueError: A number is out of range, or what should be a function is none.
     """
 
     refill_count: int = DEFAULT_PREKEYS
@@ -46,6 +46,9 @@ class ClientOptions:
         _check("refill_count", self.refill_count, 0, MAX_ONE_TIME_PREKEYS)
         _check("kem_prekeys", self.kem_prekeys, 0, MAX_KEM_PREKEYS)
         _check("event_capacity", self.event_capacity, 1)
+        for name in ("on_event", "find_sent"):
+            if (code := getattr(self, name)) is not None and not callable(code):
+                raise ValueError(f"{name} is a function that is awaited: it cannot be {code!r}")
 
 
 def _check(name: str, value: int, least: int, most: int | None = None) -> None:

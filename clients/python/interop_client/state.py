@@ -150,6 +150,9 @@ class StateFile:
             return ClientState.from_bytes(self._path.read_bytes())
         except FileNotFoundError:
             return None
+        except InvalidSnapshot as error:
+            advice = "restore it from a copy, or begin with a new state and enlist again"
+            raise InvalidSnapshot(f"{self._path}: {error}; {advice}") from error
 
     def save(self, snapshot: bytes) -> None:
         """Replaces the file as a whole: a crash leaves the old one or the new one. See StateStore."""

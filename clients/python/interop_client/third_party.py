@@ -62,6 +62,8 @@ class ThirdPartyClient(InteropClient):
         """
 
         async def log_in() -> Any:
+            if not state.jid:
+                raise ValueError("this account has no JID: enlist() first")
             return third_party_login(state.jid, await get_token(), login)
 
         return cls(DirectTransport(server, state.auth_private_key, log_in), state, store, options)

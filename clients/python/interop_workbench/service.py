@@ -178,6 +178,8 @@ async def _send_file(person: Person, body: dict[str, Any]) -> dict[str, Any]:
     """Sends bytes as a document: `base64`, since JSON holds no bytes."""
     import base64
 
+    if body.get("base64") == "":
+        raise Unwanted(400, "The file is empty: a document has at least one byte.")
     try:
         content = base64.b64decode(text_of(body, "base64"), validate=True)
     except ValueError as error:  # binascii.Error is one, too

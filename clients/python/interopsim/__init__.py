@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from interop_client.errors import ServerRefusal as ServerRefusal
     from interop_client.options import ClientOptions as ClientOptions
     from interop_client.state import ClientState as ClientState
+    from interop_client.state import StateFile as StateFile
     from interop_client.third_party import ThirdPartyClient as ThirdPartyClient
     from interop_client.whatsapp import WhatsAppClient as WhatsAppClient
     from interop_protocol.endpoint import Endpoint as Endpoint
@@ -36,6 +37,7 @@ _PLACES = {
     "Running": "interopsim.in_process",
     "ServerRefusal": "interop_client.errors",
     "Simulator": "interopsim.in_process",
+    "StateFile": "interop_client.state",
     "ThirdPartyClient": "interop_client.third_party",
     "User": "interopsim.people",
     "WhatsAppClient": "interop_client.whatsapp",
@@ -54,6 +56,7 @@ __all__ = [
     "Running",
     "ServerRefusal",
     "Simulator",
+    "StateFile",
     "ThirdPartyClient",
     "User",
     "WhatsAppClient",

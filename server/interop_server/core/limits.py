@@ -622,7 +622,7 @@ def conflicts(limits: Limits) -> list[str]:
         (
             limits.max_blob_bytes > limits.upload_burst,
             f"upload_burst={limits.upload_burst} never allows the largest blob: keep it at least "
-            f"max_blob_bytes={limits.max_blob_bytes}.",
+            f"max_blob_bytes={limits.max_blob_bytes}, or lower that.",
         ),
         (
             limits.keepalive_seconds >= limits.silent_seconds,

@@ -88,7 +88,7 @@ class BotRun:
         """
         settings = self.settings
         checks = checks_of(settings, Subject.BOT)
-        reasons = expected_failures(settings.expected_failures, [check.id for check in checks])
+        reasons = expected_failures(settings.expected_failures, Subject.BOT)
         run = begin(settings, "bot")
         terminal = Terminal(len(checks), as_json=settings.as_json)
         elapsed = stopwatch()

@@ -139,7 +139,7 @@ def diff(old: Path, new: Path, as_json: bool) -> None:
         click.echo(json_text([change.shown() for change in found], indent=1))
     else:
         for change in found:
-            word = "worse " if change.is_worse else "better"
+            word = "worse " if change.is_worse else "better" if change.is_better else "other "
             click.echo(printable(f"{word} {change.id}: {change.old} → {change.new}"))
         click.echo(f"{len(found)} differences", err=True)
     sys.exit(1 if any(change.is_worse for change in found) else 0)

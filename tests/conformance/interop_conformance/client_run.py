@@ -56,7 +56,7 @@ class ClientRun:
         """
         settings = self.settings
         checks = checks_of(settings, Subject.CLIENT, mode=self.mode)
-        reasons = expected_failures(settings.expected_failures, [check.id for check in checks])
+        reasons = expected_failures(settings.expected_failures, Subject.CLIENT)
         run = begin(settings, "client", self.mode)
         terminal = Terminal(len(checks), as_json=settings.as_json)
         terminal.say(f"{counted(len(checks))} of a client, {self.mode}, profile {run.profile}, seed {run.seed}")

@@ -35,7 +35,7 @@ class PartnerJudgement:
             WrongUse, PartnerUnusable: What was asked for cannot be done.
         """
         checks = checks_of(self.settings, Subject.PARTNER, Subject.PROXY)
-        reasons = expected_failures(self.settings.expected_failures, [check.id for check in checks])
+        reasons = expected_failures(self.settings.expected_failures, Subject.PARTNER, Subject.PROXY)
         run = begin(self.settings, "partner")
         run.subject = self.facts.base_url
         terminal = Terminal(len(checks), as_json=self.settings.as_json)

@@ -2,7 +2,7 @@
 
 import ipaddress
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,8 +67,8 @@ def checks_of(settings: Settings, *subjects: Subject, mode: str = "") -> list[Ch
     return chosen
 
 
-def expected_failures(path: Path | None, known: Iterable[str]) -> Mapping[str, str]:
-    """Reads the file of expected failures: TOML, an id and the reason in each line.
+def expected_failures(path: Path | None, *subjects: Subject) -> Mapping[str, str]:
+    """Reads the file of expected failures: TOML, an id and the reason in each line. Not all of them need be run.
 
     Raises:
         WrongUse: It cannot be read, or names a check that does not exist, or gives no reason.
@@ -81,7 +81,7 @@ def expected_failures(path: Path | None, known: Iterable[str]) -> Mapping[str, s
         raise WrongUse(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise WrongUse(f'{path} is no TOML with lines such as "KEY-09.refills" = "Why": {error}.') from error
-    names = list(known)
+    names = [name for subject in subjects for name in load(subject)]
     for name, reason in table.items():
         if not isinstance(reason, str) or not reason.strip():
             raise WrongUse(f'{path}: give {name} a reason, as in "KEY-09.refills" = "Why".')

@@ -13,12 +13,24 @@ from interop_client.errors import ServerRefusal
 from interop_client.state import ClientState, MemoryStore
 from interop_client.third_party import ENLISTMENT_PATH, ThirdPartyClient
 from interop_protocol.encoding import decode_base64url
+from interop_protocol.endpoint import ServerAddress
 from interop_protocol.xeddsa_keys import verify_signed_prekey
 from tests.unit.client.conftest import ScriptedTransport
 
 FIELD_BYTES = {
     "authkey": 32, "e_keytype": 1, "e_regid": 4, "e_ident": 32, "e_skey_id": 3, "e_skey_val": 32, "e_skey_sig": 64,
 }  # fmt: skip
+
+
+async def test_who_has_not_enlisted_is_told_to() -> None:
+    """Before anything is asked of anybody."""
+
+    async def get_token() -> str:
+        raise AssertionError("no token is needed")
+
+    client = ThirdPartyClient.direct(ServerAddress("127.0.0.1:1", bytes(32)), ClientState.generate(), get_token)
+    with pytest.raises(ValueError, match=r"enlist\(\) first"):
+        await client.connect()
 
 
 @asynccontextmanager

@@ -30,6 +30,13 @@ def test_what_is_out_of_range_is_refused_where_it_is_given(name: str, value: Any
         ClientOptions(**{name: value})
 
 
+@pytest.mark.parametrize("name", ["on_event", "find_sent"])
+def test_what_is_no_function_is_refused_where_it_is_given(name: str) -> None:
+    """And not at the first delivery."""
+    with pytest.raises(ValueError, match=f"{name} is a function"):
+        ClientOptions(**{name: "handler"})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("options", [{"refill_count": 0}, {"refill_count": 20_000, "kem_prekeys": 5_000}])
 def test_what_is_in_range_is_taken(options: Any) -> None:
     ClientOptions(event_capacity=1, **options)

@@ -67,6 +67,13 @@ def test_what_is_no_state_is_refused(saved: bytes) -> None:
         ClientState.from_bytes(saved)
 
 
+def test_a_file_that_holds_no_state_is_named(tmp_path: Path) -> None:
+    """With what to do about it."""
+    (tmp_path / "bob").write_text("nonsense")
+    with pytest.raises(InvalidSnapshot, match=r"/bob: .*; restore it from a copy, or begin with a new state"):
+        StateFile(tmp_path / "bob").load()
+
+
 def test_a_file_is_private_and_complete(tmp_path: Path) -> None:
     file = StateFile(tmp_path / "bob")
     assert file.load() is None

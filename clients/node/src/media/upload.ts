@@ -40,6 +40,8 @@ export type MediaHost = (path: string) => Promise<string>;
 const BREAKS = ["UNAVAILABLE", "CANCELLED", "UNKNOWN", "INTERNAL", "ABORTED", "UPLOAD_OFFSET_MISMATCH"];
 /** The wait before the first resumption, doubled before each further one: the server may still hold the old stream. */
 const FIRST_PAUSE_SECONDS = 0.1;
+/** Who is told to come back later than this is told so, and does not wait unheard. */
+const MOST_PAUSE_SECONDS = 30;
 const REFERENCE_BYTES = 16;
 
 /** A file encrypted for sending. */
@@ -96,7 +98,8 @@ export function mediaHost(baseUrl: string): MediaHost {
  * @param blobs Of the same connection.
  * @param blob The blob.
  * @param progress Called after each chunk; the number can fall after a break.
- * @throws ServerRefusal The server refused the upload, or it broke more than `MAX_RESUMPTIONS` times.
+ * @throws ServerRefusal The server refused the upload, for more than half a minute; or it broke more than
+ *   `MAX_RESUMPTIONS` times.
  */
 export async function uploadBlob(
   transport: Transport,
@@ -115,12 +118,15 @@ export async function uploadBlob(
       const start = { auth, uploadToken, offset: status.committedBytes };
       return (await blobs.upload(requests(blob, start, progress))).directPath;
     } catch (error) {
-      const canGoOn =
-        error instanceof ServerRefusal && (error.recovery === "SAME_AGAIN" || BREAKS.includes(error.reason));
-      if (!canGoOn || attempt > MAX_RESUMPTIONS) {
+      if (!(error instanceof ServerRefusal) || attempt > MAX_RESUMPTIONS) {
         throw error;
       }
-      await sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1));
+      const canGoOn = error.recovery === "SAME_AGAIN" || BREAKS.includes(error.reason);
+      const pause = Math.max(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1), (error.retryAfterMs ?? 0) / 1_000);
+      if (!canGoOn || pause > MOST_PAUSE_SECONDS) {
+        throw error;
+      }
+      await sleep(pause);
     }
   }
 }

@@ -33,6 +33,8 @@ MediaHost = Callable[[Path], Awaitable[str]]
 
 _FIRST_PAUSE_SECONDS = 0.1
 """The wait before the first resumption, doubled before each further one: the server may still hold the old stream."""
+_MOST_PAUSE_SECONDS = 30.0
+"""Who is told to come back later than this is told so, and does not wait unheard."""
 
 _REFERENCE_BYTES = 16
 
@@ -98,7 +100,8 @@ async def upload_blob(transport: UploadTransport, blob: Blob, progress: Progress
         progress: Called after each chunk; the number can fall after a break.
 
     Raises:
-        ServerRefusal: The server refused the upload, or it broke more than `MAX_RESUMPTIONS` times.
+        ServerRefusal: The server refused the upload, for more than half a minute; or it broke more than
+            `MAX_RESUMPTIONS` times.
     """
     connection = await transport.call(
         f"{_SERVICE}/GetMediaConnection", media_pb2.GetMediaConnectionRequest(), media_pb2.GetMediaConnectionResponse
@@ -123,9 +126,10 @@ async def upload_blob(transport: UploadTransport, blob: Blob, progress: Progress
         except ServerRefusal as refusal:
             attempt += 1
             can_go_on = refusal.recovery is Recovery.SAME_AGAIN or refusal.reason in _BREAKS
-            if not can_go_on or attempt > MAX_RESUMPTIONS:
+            pause = max(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1), (refusal.retry_after_ms or 0) / 1_000)
+            if not can_go_on or attempt > MAX_RESUMPTIONS or pause > _MOST_PAUSE_SECONDS:
                 raise
-            await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
+            await asyncio.sleep(pause)
 
 
 async def _requests(

@@ -64,7 +64,7 @@ class PartnerTokens:
         not_before = _seconds(claims, "nbf") if "nbf" in claims else issued_at
         now, skew = self.clock.now_ms() / SECOND_MS, self.limits.token_clock_skew_seconds
         if expires_at + skew <= now:
-            raise Refusal(Reason.TOKEN_EXPIRED)
+            raise Refusal(Reason.TOKEN_EXPIRED, f"by the clock here it expired {now - expires_at:.0f} seconds ago")
         if max(not_before, issued_at) > now + skew:
             raise Refusal(Reason.TOKEN_NOT_YET_VALID)
         if expires_at - issued_at > self.limits.token_max_life_seconds:

@@ -19,6 +19,8 @@ class Change:
     new: str
     is_worse: bool
     """Whether it held and does not any more, or is gone."""
+    is_better: bool
+    """Whether it holds and did not, or was not there. What is neither has another score, or fails in another way."""
 
     def shown(self) -> dict[str, Any]:
         """Returns it for machines."""
@@ -32,7 +34,8 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     for name in sorted(before.keys() | after.keys()):
         was, now = _said(before.get(name)), _said(after.get(name))
         if was != now:
-            found.append(Change(name, was, now, _held(before.get(name)) and not _held(after.get(name))))
+            held, holds = _held(before.get(name)), _held(after.get(name))
+            found.append(Change(name, was, now, is_worse=held and not holds, is_better=holds and not held))
     return found
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from interop_api.v1 import media_pb2
-from interop_client.errors import ServerRefusal
+from interop_client.errors import Recovery, ServerRefusal
 from interop_client.media import upload as upload_module
 from interop_client.media.crypto import MediaTampered, MediaType
 from interop_client.media.download import download_over_grpc, download_over_http
@@ -139,6 +139,29 @@ async def test_a_refused_upload_is_not_repeated(blob: Blob) -> None:
     with pytest.raises(ServerRefusal, match="BLOB_TOO_LARGE"):
         await upload(server, blob)
     assert server.offsets == [0]
+
+
+async def test_who_may_come_again_soon_waits_as_long_as_told_and_who_may_not_is_told(
+    blob: Blob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delay of seconds is kept; one of hours is the caller's to know."""
+    server, delays, waits = BlobServer(), [3_000, 7_000_000], list[float]()
+    real = server.upload
+
+    async def refuse(requests: AsyncIterator[media_pb2.UploadRequest]) -> media_pb2.UploadResponse:
+        if delays:
+            raise ServerRefusal("RATE_LIMITED", retry_after_ms=delays.pop(0), recovery=Recovery.SAME_AGAIN)
+        return await real(requests)
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    server.upload = refuse  # type: ignore[method-assign]
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with pytest.raises(ServerRefusal, match="RATE_LIMITED") as caught:
+        await upload(server, blob)
+    assert (waits, caught.value.retry_after_ms) == ([3.0], 7_000_000)
+    assert await upload(server, blob) == "/v/t1"
 
 
 async def test_a_blob_that_is_there_already_is_not_sent_again(blob: Blob) -> None:
