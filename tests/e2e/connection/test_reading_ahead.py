@@ -18,11 +18,12 @@ async def logged_in(stream: RawStream, client: WhatsAppClient) -> None:
 
 
 async def acks(stream: RawStream, count: int) -> list[stanza_pb2.SendAck]:
-    """The next acks of messages, however they are spread over frames."""
+    """The next acks of messages, however they are spread over frames, and over the stanzas of one."""
     taken: list[stanza_pb2.SendAck] = []
     async with asyncio.timeout(WAIT_SECONDS):
         while len(taken) < count:
-            taken += (await stream.receive_kind("send_acks")).send_acks.acks
+            for stanza in await stream.receive():
+                taken += stanza.send_acks.acks
     return taken
 
 
