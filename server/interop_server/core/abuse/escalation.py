@@ -72,18 +72,21 @@ class Escalation:
             cause = f"reported by {reporters}, score {score}"
             await self.impose(reported, sanction, reporter.jid, cause)
 
-    async def after_capped(self, sender: Account, attempts: int) -> None:
-        """Answers attempts to open chats beyond the cap: a sender who goes on is banned for a time (sub-code 101).
+    async def went_too_far(self, sender: Account, attempts: int) -> bool:
+        """Counts attempts to open chats beyond the cap, and says whether they were too many.
 
         Args:
-            sender: The account that tried.
+            sender: The account that tried. It must not hear of the attempts before: who hangs up then gained them.
             attempts: The number of new attempts.
         """
-        if await self.capped_rate.take(sender.account_id, attempts):
-            expires_at_ms = self.clock.now_ms() + self.limits.temporary_ban_hours * HOUR_MS
-            sanction = Sanction(SanctionKind.TEMPORARY_BAN, TOO_MANY_NEW_CHATS, expires_at_ms)
-            if not await self._is_outlasted(sender, sanction):
-                await self.impose(sender, sanction, sender.jid, "went on beyond the cap on new chats")
+        return bool(await self.capped_rate.take(sender.account_id, attempts))
+
+    async def after_capped(self, sender: Account) -> None:
+        """Answers too many attempts to open chats beyond the cap: the sender is banned for a time (sub-code 101)."""
+        expires_at_ms = self.clock.now_ms() + self.limits.temporary_ban_hours * HOUR_MS
+        sanction = Sanction(SanctionKind.TEMPORARY_BAN, TOO_MANY_NEW_CHATS, expires_at_ms)
+        if not await self._is_outlasted(sender, sanction):
+            await self.impose(sender, sanction, sender.jid, "went on beyond the cap on new chats")
 
     async def _is_outlasted(self, account: Account, sanction: Sanction) -> bool:
         """Says whether a sanction of the same kind in force ends later or at the same time, such as a scripted one."""

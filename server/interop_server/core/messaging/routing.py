@@ -178,10 +178,12 @@ class Router:
         if accepted:
             await self._store(accepted, batch, outcomes)
         outcomes = await self._recognised(view, messages, outcomes)
+        capped = 0 if new_chats is None else new_chats.capped
+        is_too_much = bool(capped) and await self.escalation.went_too_far(sender, capped)
         if tell is not None:
             await tell(outcomes)
-        if new_chats is not None and new_chats.capped:
-            await self.escalation.after_capped(sender, new_chats.capped)
+        if is_too_much:
+            await self.escalation.after_capped(sender)
         return outcomes
 
     async def _store(self, accepted: Sequence[_Accepted], batch: _Batch, outcomes: list[SendOutcome]) -> None:

@@ -1,5 +1,7 @@
 """Scores and counts with weights and limits that are not the defaults, at their edges, and partner by partner."""
 
+import asyncio
+
 import pytest
 
 from interop_server.core.abuse.escalation import answer_to_reports
@@ -220,6 +222,22 @@ async def test_a_temporary_ban_for_new_chats_at_other_limits(build_world: BuildW
     assert await world.standing.sanctions(ada.external_user) == []
     await world.router.send_messages(ada, [message(people[3])])
     assert await world.standing.sanctions(ada.external_user) == [Sanction(TEMPORARY_BAN, 101, NOW_MS + 3 * HOUR_MS)]
+
+
+@pytest.mark.requirement("ABU-05")
+async def test_who_hangs_up_at_the_answer_gains_no_attempt(build_world: BuildWorld) -> None:
+    """An attempt counts before the sender hears of it."""
+    world = await build_world(new_chats=0, capped_until_ban=2)
+    ada, people = await world.enlisted(), await users(world, 3)
+
+    async def hang_up(_: object) -> None:
+        raise asyncio.CancelledError
+
+    for person in people[:2]:
+        with pytest.raises(asyncio.CancelledError):
+            await world.router.send_messages(ada, [message(person)], hang_up)
+    await world.router.send_messages(ada, [message(people[2])])
+    assert [each.kind for each in await world.standing.sanctions(ada.external_user)] == [TEMPORARY_BAN]
 
 
 @pytest.mark.requirement("ABU-01")
