@@ -141,6 +141,16 @@ async def test_news_during_a_push_cause_one_more(
     assert receiver.requests.qsize() == 1
 
 
+async def push_to_others(gateway: HttpPushGateway, clock: ManualClock, sent: int) -> None:
+    """After so many pushes, makes four more to somebody else, each when a second is over."""
+    for others in range(4):
+        await until(gateway, "push_sent", sent + others)
+        await clock.wait_for_sleepers(1)
+        clock.advance(1_000)
+        gateway.notify(100, BEA)
+    await until(gateway, "push_sent", sent + 4)
+
+
 @pytest.mark.requirement("LIF-02")
 @pytest.mark.parametrize("news", [0, 3])
 async def test_without_news_no_push_follows(
@@ -155,12 +165,7 @@ async def test_without_news_no_push_follows(
         for _ in range(news):
             gateway.notify(100, ADA)
         receiver.gate.set()
-        for others in range(4):
-            await until(gateway, "push_sent", 1 + others)
-            await clock.wait_for_sleepers(1)
-            clock.advance(1_000)
-            gateway.notify(100, BEA)
-        await until(gateway, "push_sent", 5)
+        await push_to_others(gateway, clock, 1)
         while not receiver.requests.empty():
             to.append(await receiver.next_to())
     assert to.count(ADA) == (2 if news else 1)
@@ -181,12 +186,7 @@ async def test_later_news_are_merged_as_the_first_were(
         await until(gateway, "push_sent", 2)  # by then it is over
         for _ in range(10):
             gateway.notify(100, ADA)
-        for others in range(4):
-            await until(gateway, "push_sent", 3 + others)
-            await clock.wait_for_sleepers(1)
-            clock.advance(1_000)
-            gateway.notify(100, BEA)
-        await until(gateway, "push_sent", 7)
+        await push_to_others(gateway, clock, 3)
         while not receiver.requests.empty():
             to.append(await receiver.next_to())
     assert to.count(ADA) == 2
