@@ -31,10 +31,7 @@ def check_address(text: str, field: str = "") -> Jid:
 
 def plain_jid(text: str) -> str:
     """Returns the one form of a JID, in which accounts are known; what is no JID stays as it is."""
-    try:
-        return parse_jid(text).text
-    except JidError:
-        return text
+    return jid_or_nothing(text) or text
 
 
 def jid_or_nothing(text: str) -> str:
